@@ -1,0 +1,85 @@
+package imagefmt
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Sink is a file that an image is written to. One goroutine uses it at a time,
+// except for WriteAt, which may be called by several for ranges that do not
+// overlap.
+type Sink interface {
+	io.WriterAt
+	// Truncate sets the size in bytes; a sink that is not seekable refuses.
+	Truncate(size int64) error
+	Sync() error
+	// Seekable is false for a pipe: WriteAt must then ascend without gaps.
+	Seekable() bool
+	// Zeroed reports that what is not written reads as zeros; false for a block
+	// device that may hold old data.
+	Zeroed() bool
+	// Sibling makes a further file of the same output, for split formats.
+	Sibling(name string) (Sink, error)
+}
+
+// Creator is a format that can be written.
+type Creator interface {
+	Format
+	// Create starts an image of size bytes. It refuses a sink that it cannot
+	// use (a pipe, for formats that must go back) before it writes.
+	Create(ctx context.Context, sink Sink, size int64, opts CreateOptions) (Writer, error)
+	// Options lists what Create understands in CreateOptions.Values, for --help
+	// and for refusing anything else.
+	Options() []Option
+	// Extension is the usual end of a file name, without the dot.
+	Extension() string
+}
+
+// CreateOptions are checked by Create, which reports all problems at once.
+type CreateOptions struct {
+	Values   map[string]string // --opt K=V, named as in qemu-img where it has them
+	Compress bool
+	Now      func() time.Time // for formats that store a time; nil means the epoch
+	Rand     io.Reader        // for formats that store an identity; nil means derived from the content's size
+}
+
+// Option documents one key of [CreateOptions.Values].
+type Option struct {
+	Key, Default, Help string
+	Choices            []string
+}
+
+// Writer receives the content of an image: ascending and without overlaps, from
+// one goroutine. A gap means "nothing here": zeros, or the backing file. Exactly
+// one of Finish and Abort ends it; both may be called again without effect.
+type Writer interface {
+	WriteAt(p []byte, off int64) (int, error)
+	// Zero says that n bytes from off are zeros, over whatever lies below.
+	Zero(off, n int64) error
+	// Finish writes what is still missing and syncs. Without it there is no image.
+	Finish(ctx context.Context) error
+	Abort() error
+}
+
+// BlockWriter is a writer whose blocks can be encoded on all cores: Encode is
+// pure and safe for concurrent use, Append takes the blocks in ascending order
+// from one goroutine. Host offsets are given by Append alone, so the output
+// does not depend on the number of cores.
+type BlockWriter interface {
+	Writer
+	BlockSize() int // bytes; the last block of an image may be shorter
+	// Encode packs the plain bytes of the block at guest offset off. The block
+	// may use dst's memory; a block of zeros is marked as such.
+	Encode(dst []byte, off int64, plain []byte) (Block, error)
+	Append(b Block) error
+}
+
+// Block is an encoded block on its way to Append.
+type Block struct {
+	Off    int64  // guest offset in bytes
+	Len    int    // plain bytes it stands for
+	Data   []byte // as it will be stored
+	Packed bool   // Data is compressed
+	Zero   bool   // all zeros; Data is empty
+}
