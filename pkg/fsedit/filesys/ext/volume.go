@@ -1,0 +1,128 @@
+package ext
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+)
+
+// layer names this package in errors.
+const layer = "ext"
+
+// volume is an open filesystem. What mkfs fixed is in geometry and never
+// changes; the counters of the superblock may, and are read through super.
+// Metadata is read through a bounded cache of raw blocks, so that opening costs
+// one read, and is verified each time that it is decoded.
+type volume struct {
+	dev    blockdev.Device
+	limits ondisk.Limits
+	geometry
+	state    atomic.Pointer[superState]
+	blocks   *blockCache
+	replayed bool
+	notices  []string
+}
+
+var _ filesys.Volume = (*volume)(nil)
+
+// newVolume reads and checks the superblock of dev.
+func newVolume(dev blockdev.Device, limits ondisk.Limits) (*volume, error) {
+	limits = limits.OrDefault()
+	s, err := readSuper(dev)
+	if err != nil {
+		return nil, err
+	}
+	geo, err := s.geometry(dev.Size())
+	if err != nil {
+		return nil, err
+	}
+	v := &volume{dev: dev, limits: limits, geometry: geo, blocks: newBlockCache(limits.Cache)}
+	v.state.Store(s)
+	return v, nil
+}
+
+// on is the same filesystem read from another device: a staged edit over v's.
+// It shares nothing that can change.
+func (v *volume) on(dev blockdev.Device) (*volume, error) {
+	w, err := newVolume(dev, v.limits)
+	if err != nil {
+		return nil, err
+	}
+	w.replayed, w.notices = v.replayed, v.notices
+	return w, nil
+}
+
+// reload forgets what was read: the device has new bytes.
+func (v *volume) reload() error {
+	s, err := readSuper(v.dev)
+	if err != nil {
+		return err
+	}
+	v.state.Store(s)
+	v.blocks.clear()
+	return nil
+}
+
+// super is the superblock as last read or reloaded.
+func (v *volume) super() *superState { return v.state.Load() }
+
+// readBlock returns block n. The slice is shared: whoever changes it copies it
+// first.
+func (v *volume) readBlock(n uint64) ([]byte, error) {
+	if p := v.blocks.get(n); p != nil {
+		return p, nil
+	}
+	if !v.inVolume(n, 1) {
+		return nil, ondisk.At(layer, "block", ondisk.NoOffset).Corrupt("number %d outside the filesystem", n)
+	}
+	p := make([]byte, v.blockSize)
+	off := v.byteOff(n)
+	if err := ondisk.Full(v.dev, p, off); err != nil {
+		return nil, ondisk.At(layer, "block", off).Wrap(err)
+	}
+	v.blocks.put(n, p)
+	return p, nil
+}
+
+func (v *volume) Ident() filesys.Ident { return v.super().ident() }
+
+func (v *volume) Root(subvolume string) (filesys.FS, error) {
+	if subvolume != "" {
+		return nil, ondisk.At(layer, "", ondisk.NoOffset).Unsupported("ext has no subvolume %q", subvolume)
+	}
+	return &tree{v}, nil
+}
+
+func (v *volume) Space() filesys.Space {
+	s := v.super()
+	free := s.freeClusters() << v.clusterBits
+	reserved := s.reservedBlocks()
+	return filesys.Space{
+		BlockSize:   v.blockSize,
+		Blocks:      int64(v.blockCount),
+		FreeBlocks:  int64(min(free, v.blockCount)),
+		AvailBlocks: max(0, int64(min(free, v.blockCount))-int64(min(reserved, v.blockCount))),
+		Inodes:      int64(v.inodeCount),
+		FreeInodes:  int64(min(s.FreeInodes, v.inodeCount)),
+	}
+}
+
+func (v *volume) Info() filesys.Info {
+	return filesys.Info{
+		Features: v.features.names(),
+		Replayed: v.replayed,
+		ReadOnly: v.readOnly(),
+		Notices:  append([]string(nil), v.notices...),
+	}
+}
+
+// FreeExtents follows with free.go.
+func (v *volume) FreeExtents(ctx context.Context) ([]filesys.Range, error) {
+	return nil, ondisk.At(layer, "", ondisk.NoOffset).Unsupported("free extents")
+}
+
+// readOnly says why the volume cannot be edited.
+func (v *volume) readOnly() string { return "" }
