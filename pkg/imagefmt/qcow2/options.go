@@ -1,0 +1,131 @@
+package qcow2
+
+import (
+	"errors"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vmconv/vmconv/pkg/imagefmt"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+)
+
+// Options are named as for qemu-img.
+func (Format) Options() []imagefmt.Option {
+	return []imagefmt.Option{
+		{Key: "cluster_size", Default: "64k", Help: "bytes of a cluster, a power of two from 512 to 2M"},
+		{Key: "compat", Default: "1.1", Help: "version of the format: 0.10 is v2, 1.1 is v3", Choices: []string{"0.10", "1.1", "v2", "v3"}},
+		{Key: "compression_type", Default: "zlib", Help: "method of compressed clusters", Choices: []string{"zlib", "zstd"}},
+		{Key: "extended_l2", Default: "off", Help: "map the 32 subclusters of each cluster", Choices: []string{"on", "off"}},
+		{Key: "refcount_bits", Default: "16", Help: "width of a reference count", Choices: []string{"1", "2", "4", "8", "16", "32", "64"}},
+		{Key: "preallocation", Default: "off", Help: "clusters are never allocated ahead", Choices: []string{"off"}},
+		{Key: "backing_file", Help: "file that holds what is not written"},
+		{Key: "backing_fmt", Help: "format of backing_file"},
+	}
+}
+
+// settings are checked options.
+type settings struct {
+	geometry
+	version       uint32
+	refcountOrder uint
+	compression   uint8
+	compress      bool
+	backingFile   string
+	backingFormat string
+}
+
+// newSettings checks all options and reports every problem at once.
+func newSettings(size int64, opts imagefmt.CreateOptions) (settings, error) {
+	p := problems{}
+	values := map[string]string{}
+	for _, o := range (Format{}).Options() {
+		values[o.Key] = o.Default
+	}
+	for key, v := range opts.Values {
+		if _, known := values[key]; !known {
+			p.add("unknown option %q", key)
+			continue
+		}
+		values[key] = v
+	}
+	for _, o := range (Format{}).Options() {
+		if v := values[o.Key]; len(o.Choices) > 0 && !slices.Contains(o.Choices, v) {
+			p.add("%s=%q is not one of %s", o.Key, v, strings.Join(o.Choices, ", "))
+		}
+	}
+	width, _ := strconv.Atoi(values["refcount_bits"])
+	s := settings{
+		version:       3,
+		refcountOrder: uint(bits.TrailingZeros(uint(max(width, 1)))),
+		compress:      opts.Compress,
+		backingFile:   values["backing_file"],
+		backingFormat: values["backing_fmt"],
+	}
+	if c := values["compat"]; c == "0.10" || c == "v2" {
+		s.version = 2
+	}
+	if values["compression_type"] == "zstd" {
+		s.compression = compressionZstd
+	}
+	s.extended = values["extended_l2"] == "on"
+	s.clusterBits = p.clusterBits(values["cluster_size"])
+	s.check(&p, size)
+	return s, errors.Join(p...)
+}
+
+// check is about options that do not go together.
+func (s *settings) check(p *problems, size int64) {
+	if s.version < 3 && (s.extended || s.compression != compressionZlib || s.refcountOrder != 4) {
+		p.add("extended_l2, compression_type and refcount_bits need compat=1.1")
+	}
+	if s.version < 3 && s.backingFile != "" {
+		p.add("backing_file needs compat=1.1 here, for zeros over data")
+	}
+	if s.extended && s.clusterBits < minExtendedClusterBits {
+		p.add("extended_l2 needs a cluster_size of 16k or more")
+	}
+	if (s.backingFile == "") != (s.backingFormat == "") {
+		p.add("backing_file and backing_fmt are given together or not at all")
+	}
+	if len(s.backingFile) > maxBackingName {
+		p.add("backing_file has %d bytes; at most %d are possible", len(s.backingFile), maxBackingName)
+	}
+	switch {
+	case size < 0:
+		p.add("negative size %d", size)
+	case s.l1Entries(size)*8 > maxL1Bytes:
+		p.add("cluster_size of %d is too small for a disk of %d bytes", s.clusterSize(), size)
+	case int64(len(s.firstCluster(header{}))) > s.clusterSize():
+		p.add("the name of backing_file does not fit in a cluster of %d bytes", s.clusterSize())
+	}
+}
+
+// problems gathers what is wrong with options.
+type problems []error
+
+func (p *problems) add(format string, args ...any) {
+	*p = append(*p, ondisk.At(layer, "options", ondisk.NoOffset).Unsupported(format, args...))
+}
+
+// clusterBits reads a size like "64k"; 16 after a problem, so that others can
+// still be found.
+func (p *problems) clusterBits(text string) uint {
+	digits, shift := text, 0
+	if n := len(text); n > 0 {
+		switch text[n-1] {
+		case 'k', 'K':
+			digits, shift = text[:n-1], 10
+		case 'm', 'M':
+			digits, shift = text[:n-1], 20
+		}
+	}
+	v, err := strconv.ParseUint(digits, 10, 32)
+	v <<= shift
+	if err != nil || bits.OnesCount64(v) != 1 || v < 1<<minClusterBits || v > 1<<maxClusterBits {
+		p.add("cluster_size=%q is not a power of two from 512 to 2M", text)
+		return 16
+	}
+	return uint(bits.TrailingZeros64(v))
+}
