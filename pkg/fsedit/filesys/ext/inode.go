@@ -97,11 +97,11 @@ func (v *volume) rawInode(num uint32) (*inode, error) {
 	if num == 0 || num > v.inodeCount {
 		return nil, ondisk.At(layer, "inode", ondisk.NoOffset).Corrupt("number %d of %d", num, v.inodeCount)
 	}
-	off, err := v.inodeOff(num)
+	off, follow, err := v.inodePlace(num)
 	if err != nil {
 		return nil, err
 	}
-	block, err := v.readBlock(uint64(off) >> v.blockBits)
+	block, err := v.readBlocks(uint64(off)>>v.blockBits, follow)
 	if err != nil {
 		return nil, err
 	}
@@ -116,17 +116,19 @@ func (v *volume) rawInode(num uint32) (*inode, error) {
 	return in, nil
 }
 
-// inodeOff is where inode num, from 1 to inodeCount, lies on the device.
-func (v *volume) inodeOff(num uint32) (int64, error) {
+// inodePlace is where inode num, from 1 to inodeCount, lies on the device, and
+// how many blocks of the inode table there are from there on.
+func (v *volume) inodePlace(num uint32) (off int64, follow uint64, err error) {
 	g, err := v.group((num - 1) / v.inodesPerGroup)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	i := (num - 1) % v.inodesPerGroup
 	if v.groupChecksums() && (g.Flags&bgInodeUninit != 0 || g.itableUnused() > v.inodesPerGroup-i-1) {
-		return 0, ondisk.At(layer, "group descriptor", g.off).Corrupt("inode %d lies in the part of the table that was never used", num)
+		return 0, 0, ondisk.At(layer, "group descriptor", g.off).Corrupt("inode %d lies in the part of the table that was never used", num)
 	}
-	return v.byteOff(g.inodeTable()) + int64(i)*int64(v.inodeSize), nil
+	at := int64(i) * int64(v.inodeSize)
+	return v.byteOff(g.inodeTable()) + at, v.inodeTableBlocks() - uint64(at)>>v.blockBits, nil
 }
 
 func (in *inode) at() ondisk.Place {

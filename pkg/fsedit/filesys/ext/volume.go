@@ -71,20 +71,31 @@ func (v *volume) super() *superState { return v.state.Load() }
 
 // readBlock returns block n. The slice is shared: whoever changes it copies it
 // first.
-func (v *volume) readBlock(n uint64) ([]byte, error) {
+func (v *volume) readBlock(n uint64) ([]byte, error) { return v.readBlocks(n, 1) }
+
+// readAhead is how many bytes are read at once where neighbours will follow.
+const readAhead = 32 << 10
+
+// readBlocks returns block n, and reads up to count blocks from there on into
+// the cache.
+func (v *volume) readBlocks(n, count uint64) ([]byte, error) {
 	if p := v.blocks.get(n); p != nil {
 		return p, nil
 	}
-	if !v.inVolume(n, 1) {
+	count = max(1, min(count, readAhead>>v.blockBits))
+	if !v.inVolume(n, count) {
 		return nil, ondisk.At(layer, "block", ondisk.NoOffset).Corrupt("number %d outside the filesystem", n)
 	}
-	p := make([]byte, v.blockSize)
+	p := make([]byte, int64(count)<<v.blockBits)
 	off := v.byteOff(n)
 	if err := ondisk.Full(v.dev, p, off); err != nil {
 		return nil, ondisk.At(layer, "block", off).Wrap(err)
 	}
-	v.blocks.put(n, p)
-	return p, nil
+	for i := range count {
+		block := p[int64(i)<<v.blockBits:][:v.blockSize:v.blockSize]
+		v.blocks.put(n+i, block)
+	}
+	return p[:v.blockSize:v.blockSize], nil
 }
 
 func (v *volume) Ident() filesys.Ident { return v.super().ident() }

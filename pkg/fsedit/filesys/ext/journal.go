@@ -1,0 +1,5 @@
+package ext
+
+import "context"
+
+func (v *volume) recover(ctx context.Context) error { return nil }
