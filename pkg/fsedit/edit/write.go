@@ -1,0 +1,166 @@
+package edit
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+)
+
+// do makes one change in the open transaction.
+func (s *site) do(w work) error {
+	c, ed := w.change, s.editor
+	dir, err := walk(ed, path.Dir(w.path))
+	if err != nil {
+		return err
+	}
+	name := path.Base(w.path)
+	if err := s.unchanged(c, dir, name); err != nil {
+		return err
+	}
+	attr := filesys.NewAttr{Mode: c.Mode, UID: c.UID, GID: c.GID}
+	switch c.Kind {
+	case Modify:
+		return s.rewrite(c, dir, name)
+	case Remove:
+		return ed.Remove(dir, name)
+	}
+	if err := s.clear(dir, name); err != nil {
+		return err
+	}
+	var n filesys.Node
+	switch c.Kind {
+	case Mkdir:
+		n, err = ed.Mkdir(dir, name, attr)
+	case Link:
+		n, err = ed.Symlink(dir, name, c.Target, attr)
+	case Add:
+		if n, err = ed.Create(dir, name, attr); err == nil {
+			err = ed.WriteFile(n, c.Content)
+		}
+	default:
+		err = ondisk.Because(ondisk.ErrUnsupported, "change of kind %q", c.Kind)
+	}
+	if err != nil {
+		return err
+	}
+	return s.label(dir, n, c.Kind)
+}
+
+// unchanged fails when the file is not the one that the change was made for.
+func (s *site) unchanged(c *Change, dir filesys.Node, name string) error {
+	if c.Before == nil {
+		return nil
+	}
+	n, err := s.editor.Lookup(dir, name)
+	if err != nil {
+		return err
+	}
+	dev, err := s.editor.Open(n)
+	if err != nil {
+		return err
+	}
+	sum, err := hash(dev)
+	if err != nil {
+		return err
+	}
+	if sum != c.OldHash {
+		return ondisk.Because(ondisk.ErrBlocked, "changed since the plan was made")
+	}
+	return nil
+}
+
+// rewrite gives a file new content and keeps all else but the signatures of its
+// old content (security.ima and security.evm: Documentation/security/IMA).
+func (s *site) rewrite(c *Change, dir filesys.Node, name string) error {
+	n, err := s.editor.Lookup(dir, name)
+	if err != nil {
+		return err
+	}
+	if err := s.editor.WriteFile(n, c.Content); err != nil {
+		return err
+	}
+	attrs, err := s.editor.Xattrs(n)
+	if err != nil {
+		return err
+	}
+	for _, stale := range []string{"security.ima", "security.evm"} {
+		if _, ok := attrs[stale]; !ok {
+			continue
+		}
+		if err := s.editor.RemoveXattr(n, stale); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clear makes room for an object of another kind.
+func (s *site) clear(dir filesys.Node, name string) error {
+	err := s.editor.Remove(dir, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+const selinux = "security.selinux"
+
+// label gives a new object the SELinux label of its neighbours: that of a file
+// beside it, else that of its directory, as the kernel itself would choose
+// without a rule of the policy.
+func (s *site) label(dir, n filesys.Node, kind Kind) error {
+	attrs, err := s.editor.Xattrs(dir)
+	if err != nil {
+		return err
+	}
+	label, ok := attrs[selinux]
+	if !ok {
+		return nil
+	}
+	if kind == Add {
+		if label, err = s.neighbour(dir, n, label); err != nil {
+			return err
+		}
+	}
+	return s.editor.SetXattr(n, selinux, label)
+}
+
+// neighbour is the label of the first other regular file in a directory.
+func (s *site) neighbour(dir, n filesys.Node, label []byte) ([]byte, error) {
+	list, err := s.editor.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range list {
+		if d.Node == n || d.Type != filesys.Regular {
+			continue
+		}
+		attrs, err := s.editor.Xattrs(d.Node)
+		if err != nil {
+			return nil, err
+		}
+		if other, ok := attrs[selinux]; ok {
+			return other, nil
+		}
+	}
+	return label, nil
+}
+
+// walk finds the object at a path without links.
+func walk(f filesys.FS, p string) (filesys.Node, error) {
+	n := f.Root()
+	for _, name := range strings.Split(p, "/") {
+		if name == "" {
+			continue
+		}
+		var err error
+		if n, err = f.Lookup(n, name); err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+}
