@@ -4,12 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"maps"
 	"slices"
 	"testing"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
 // Entry is all that a guest can tell about one name of a tree.
@@ -120,10 +122,34 @@ func Compare(t testing.TB, want, got Tree, ign Ignore) {
 	}
 }
 
-func hash(r io.Reader) (string, error) {
-	h := sha256.New()
-	if _, err := io.Copy(h, r); err != nil {
-		return "", err
+// hashPage is the unit in which zeros are left out of a hash.
+const hashPage = 4096
+
+// content hashes a file without reading its holes: pages that are not zero,
+// each with its place, and the size. A hole and written zeros are the same.
+type content struct{ sum hash.Hash }
+
+func newContent() content { return content{sha256.New()} }
+
+// add hashes a range that starts at a multiple of hashPage.
+func (c content) add(r io.ReaderAt, off, n int64) error {
+	buf := make([]byte, 64*hashPage)
+	for n > 0 {
+		p := buf[:min(n, int64(len(buf)))]
+		if err := ondisk.Full(r, p, off); err != nil {
+			return err
+		}
+		for i := 0; i < len(p); i += hashPage {
+			page := p[i:min(i+hashPage, len(p))]
+			if !ondisk.IsZero(page) {
+				fmt.Fprintf(c.sum, "%d:", off+int64(i))
+				c.sum.Write(page)
+			}
+		}
+		off += int64(len(p))
+		n -= int64(len(p))
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return nil
 }
+
+func (c content) String() string { return hex.EncodeToString(c.sum.Sum(nil)) }

@@ -24,6 +24,8 @@ type Populate struct {
 	NoXattrs, NoACLs bool
 	// MaxXattr is the size of the largest value; 0 means 900 bytes.
 	MaxXattr int
+	// Far is where the data of the largest sparse file lies; 0 means 64 MiB.
+	Far int64
 	// OldTimes keeps times between 1970 and 2038, as inodes of 128 bytes must.
 	OldTimes bool
 }
@@ -33,7 +35,7 @@ func (p Populate) Fill(t testing.TB, root string) {
 	t.Helper()
 	f := filler{t: t, root: root, rand: rand.New(rand.NewPCG(1, 2))}
 	f.files()
-	f.sparse()
+	f.sparse(p)
 	f.links()
 	f.nodes()
 	f.owners()
@@ -88,7 +90,7 @@ func (f *filler) files() {
 
 // sparse makes holes at the start, in the middle and at the end, and space that
 // is allocated but never written.
-func (f *filler) sparse() {
+func (f *filler) sparse(p Populate) {
 	f.dir("sparse")
 	write := func(name string, size int64, at ...int64) {
 		h, err := os.Create(f.path(name))
@@ -104,7 +106,10 @@ func (f *filler) sparse() {
 	write("sparse/leading", 1<<20+5000, 1<<20)
 	write("sparse/trailing", 3<<20, 0)
 	write("sparse/many", 2<<20, 8192, 100000, 262144, 1<<20+77)
-	write("sparse/far", 5<<30, 4<<30)
+	if p.Far == 0 {
+		p.Far = 64 << 20
+	}
+	write("sparse/far", p.Far+10000, p.Far)
 	for i, mode := range []uint32{0, unix.FALLOC_FL_KEEP_SIZE} {
 		name := fmt.Sprintf("sparse/fallocate%d", i)
 		h, err := os.Create(f.path(name))

@@ -3,6 +3,7 @@
 package fsedittest
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
 // ReadHost walks a folder of the host, mostly a mounted image, as the kernel
@@ -74,9 +76,44 @@ func hostHash(p string, ino uint64, linked bool, hashes map[uint64]string) (stri
 		return "", err
 	}
 	defer f.Close()
-	h, err := hash(f)
+	h, err := hashFile(f)
 	hashes[ino] = h
 	return h, err
+}
+
+// hashFile leaves out what the kernel calls a hole.
+func hashFile(f *os.File) (string, error) {
+	c := newContent()
+	for end := int64(0); ; {
+		start, err := f.Seek(end, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return c.String(), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		hole, err := f.Seek(start, unix.SEEK_HOLE)
+		if err != nil {
+			return "", err
+		}
+		start = max(end, ondisk.AlignDown(start, hashPage))
+		end, err = alignEnd(f, hole)
+		if err != nil {
+			return "", err
+		}
+		if err := c.add(f, start, end-start); err != nil {
+			return "", err
+		}
+	}
+}
+
+// alignEnd is hole rounded up to a page, but not beyond the end of f.
+func alignEnd(f *os.File, hole int64) (int64, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return min(ondisk.AlignUp(hole, hashPage), st.Size()), nil
 }
 
 func hostXattrs(p string) (map[string]string, error) {

@@ -199,6 +199,9 @@ func (v *volume) attr(in *inode) filesys.Attr {
 		Ctime:  timestamp(in.Ctime, in.CtimeExtra),
 		Flags:  attrFlags(in.Flags),
 	}
+	if in.has(flInlineData) && in.mode().IsRegular() {
+		a.Blocks += ondisk.DivUp(a.Size, 512) // as stat(2) tells it, lest the file look like a hole
+	}
 	if in.mode().IsDevice() {
 		a.Major, a.Minor = in.device()
 	}
