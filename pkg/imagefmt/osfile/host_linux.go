@@ -1,0 +1,51 @@
+package osfile
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
+)
+
+// noAtime keeps the access time of what is read.
+const noAtime = unix.O_NOATIME
+
+// holeOrData asks the file system (lseek(2), SEEK_DATA and SEEK_HOLE) what
+// begins at off, and how far it goes within n bytes.
+func holeOrData(f *os.File, off, n int64) (blockdev.Kind, int64, error) {
+	data, err := f.Seek(off, unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		// No data follows: a hole up to the end, if the end is still there.
+		if end, err := f.Seek(0, io.SeekEnd); err != nil || end < off+n {
+			return blockdev.Data, n, err
+		}
+		return blockdev.Zero, n, nil
+	case errors.Is(err, unix.EINVAL):
+		return blockdev.Data, n, nil // the file system does not know
+	case err != nil:
+		return blockdev.Data, 0, err
+	case data > off:
+		return blockdev.Zero, min(n, data-off), nil
+	}
+	hole, err := f.Seek(off, unix.SEEK_HOLE)
+	if err != nil || hole <= off {
+		return blockdev.Data, n, nil // changed in between
+	}
+	return blockdev.Data, min(n, hole-off), nil
+}
+
+// renameNoReplace gives the file a name that nobody has.
+func renameNoReplace(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		return linkInstead(from, to)
+	}
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,24 @@
+//go:build !linux
+
+package osfile
+
+import (
+	"os"
+
+	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
+)
+
+const noAtime = 0
+
+// holeOrData does not look: reading finds the zeros.
+func holeOrData(_ *os.File, _, n int64) (blockdev.Kind, int64, error) {
+	return blockdev.Data, n, nil
+}
+
+func renameNoReplace(from, to string) error { return linkInstead(from, to) }
+
+// lockShared cannot know about other programs here; see the package's words on
+// locks.
+func lockShared(*os.File) error { return nil }
+
+func lockExclusive(*os.File) error { return nil }
