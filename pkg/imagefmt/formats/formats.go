@@ -1,0 +1,16 @@
+// Package formats is the one place that knows every image format. A format is
+// added by one line here; the conformance suite then tests it.
+package formats
+
+import (
+	"github.com/vmconv/vmconv/pkg/imagefmt"
+	"github.com/vmconv/vmconv/pkg/imagefmt/raw"
+)
+
+// Default holds the formats of this program. Raw is the last, since everything
+// can be raw.
+func Default() *imagefmt.Registry {
+	return imagefmt.NewRegistry(
+		raw.Format{},
+	)
+}
