@@ -105,7 +105,7 @@ func (s *superState) wide(lo, hi uint32) uint64 {
 }
 
 func (s *superState) blockCount() uint64     { return s.wide(s.BlocksCountLo, s.BlocksCountHi) }
-func (s *superState) freeClusters() uint64   { return s.wide(s.FreeBlocksLo, s.FreeBlocksHi) }
+func (s *superState) freeBlocks() uint64     { return s.wide(s.FreeBlocksLo, s.FreeBlocksHi) }
 func (s *superState) reservedBlocks() uint64 { return s.wide(s.ReservedBlocksLo, s.ReservedBlocksHi) }
 
 // needsRecovery reports the flag that a mounted or crashed filesystem carries.

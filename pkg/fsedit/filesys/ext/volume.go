@@ -24,6 +24,7 @@ type volume struct {
 	blocks   *blockCache
 	replayed bool
 	notices  []string
+	editing  atomic.Bool // an editor is open
 }
 
 var _ filesys.Volume = (*volume)(nil)
@@ -109,7 +110,7 @@ func (v *volume) Root(subvolume string) (filesys.FS, error) {
 
 func (v *volume) Space() filesys.Space {
 	s := v.super()
-	free := s.freeClusters() << v.clusterBits
+	free := s.freeBlocks()
 	reserved := s.reservedBlocks()
 	return filesys.Space{
 		BlockSize:   v.blockSize,
