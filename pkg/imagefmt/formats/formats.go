@@ -4,6 +4,7 @@ package formats
 
 import (
 	"github.com/vmconv/vmconv/pkg/imagefmt"
+	"github.com/vmconv/vmconv/pkg/imagefmt/qcow2"
 	"github.com/vmconv/vmconv/pkg/imagefmt/raw"
 )
 
@@ -11,6 +12,7 @@ import (
 // can be raw.
 func Default() *imagefmt.Registry {
 	return imagefmt.NewRegistry(
+		qcow2.Format{},
 		raw.Format{},
 	)
 }

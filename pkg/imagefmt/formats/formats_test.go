@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/imagefmttest"
 )
 
@@ -15,6 +16,11 @@ import (
 // entry is tested with the defaults.
 var configs = map[string]imagefmttest.Config{
 	"raw": {Cluster: 4096, Headerless: true},
+	"qcow2": {Sector: 512, Variants: []imagefmt.CreateOptions{
+		{},
+		{Compress: true},
+		{Values: map[string]string{"cluster_size": "4096"}},
+	}},
 }
 
 // TestRegistered: what is registered is tested, documented and fuzzed, without

@@ -3,6 +3,7 @@ package qcow2
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
@@ -31,6 +32,7 @@ type writer struct {
 
 	scratch []byte // for compressing clusters that come in by WriteAt
 	done    bool
+	outcome error // of Finish, once done
 }
 
 // WriteAt takes data of any size and alignment, in ascending order. Clusters of
@@ -266,15 +268,22 @@ func (w *writer) set(off int64, e entry) {
 	w.used = true
 }
 
+var errAborted = errors.New("qcow2: the image was given up")
+
 // Finish writes the tables, syncs, and then writes the header and syncs again.
 func (w *writer) Finish(ctx context.Context) error {
 	if w.done {
-		return nil
+		return w.outcome
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	w.done = true
+	w.outcome = w.finish()
+	return w.outcome
+}
+
+func (w *writer) finish() error {
 	if err := w.endPart(); err != nil {
 		return err
 	}
@@ -319,6 +328,8 @@ func (w *writer) finishTables(h *header) error {
 
 // Abort leaves the sink as it is; without a header it holds no image.
 func (w *writer) Abort() error {
-	w.done = true
+	if !w.done {
+		w.done, w.outcome = true, errAborted
+	}
 	return nil
 }
