@@ -20,6 +20,7 @@ type counts struct {
 	blocks   *cache
 	next     int64   // the first cluster behind all that are in use
 	freed    []int64 // clusters whose count fell to zero
+	strays   int     // clusters passed over
 }
 
 func loadCounts(file imagefmt.File, h *header, limits ondisk.Limits) (*counts, error) {
@@ -141,8 +142,11 @@ func (c *counts) take(n int64) (int64, error) {
 	return first << c.clusterBits, nil
 }
 
-// reserve passes over n clusters behind the end that nobody counts. A run that
-// was cut may have left counts there.
+// maxStrays is how many counted clusters behind the end of the file are passed
+// over. A run that was cut leaves a few there, a forged image any number.
+const maxStrays = 1 << 20
+
+// reserve takes n clusters behind the end that nobody counts.
 func (c *counts) reserve(n int64) (int64, error) {
 	for free := int64(0); free < n; {
 		v, err := c.get(c.next + free)
@@ -150,9 +154,14 @@ func (c *counts) reserve(n int64) (int64, error) {
 			return 0, err
 		}
 		free++
-		if v != 0 {
-			c.next += free
-			free = 0
+		if v == 0 {
+			continue
+		}
+		c.next += free
+		free = 0
+		if c.strays++; c.strays > maxStrays {
+			return 0, ondisk.At(layer, "refcount table", c.tableOff).
+				Corrupt("more than %d clusters behind the end of the file are in use", maxStrays)
 		}
 	}
 	if c.next+n > int64(offsetMask>>c.clusterBits) {

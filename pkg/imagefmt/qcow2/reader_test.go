@@ -37,6 +37,7 @@ func TestRead(t *testing.T) {
 		{"cluster 2M", "-o cluster_size=2M", true, true},
 		{"zlib", "-c", true, true},
 		{"zlib 512", "-c -o cluster_size=512", false, false},
+		{"zlib 4k", "-c -o cluster_size=4k", false, true},
 		{"zlib 2M", "-c -o cluster_size=2M", true, false},
 		{"zlib v2", "-c -o compat=0.10", true, true},
 		{"zstd", "-c -o compression_type=zstd", false, false},
