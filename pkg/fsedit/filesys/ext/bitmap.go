@@ -79,3 +79,5 @@ func (b bitmap) findRun(from, limit, want uint32) span {
 	}
 	return best
 }
+
+func (b bitmap) flip(n uint32) { b[n/8] ^= 1 << (n % 8) }

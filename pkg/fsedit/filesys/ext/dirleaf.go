@@ -38,10 +38,13 @@ type leaf struct {
 	bs int
 }
 
-// slot is a place in a leaf: an entry, or unused room when ino is 0.
+// slot is a place in a leaf: an entry, or unused room when ino is 0. name is a
+// part of the block.
 type slot struct {
 	off, recLen int
-	leafEntry
+	ino         uint32
+	typ         uint8
+	name        []byte
 }
 
 // used is how much of the slot its entry needs.
@@ -52,40 +55,50 @@ func (s slot) used() int {
 	return direntSize(len(s.name))
 }
 
-// slots decodes a leaf. Entries must tile it exactly.
-func (l leaf) slots() ([]slot, error) {
-	var out []slot
-	for off := 0; off < len(l.b); {
-		if len(l.b)-off < direntHeader {
-			return nil, ondisk.Because(ondisk.ErrCorrupt, "entry at %d: cut off", off)
-		}
-		h := l.b[off:]
-		n, nameLen := recLen(le.Uint16(h[4:]), l.bs), int(h[6])
-		if n < direntSize(nameLen) && le.Uint32(h) != 0 || n < direntHeader || n%4 != 0 || n > len(h) {
-			return nil, ondisk.Because(ondisk.ErrCorrupt, "entry at %d: length %d of %d", off, n, len(h))
-		}
-		s := slot{off: off, recLen: n}
-		if s.ino = le.Uint32(h); s.ino != 0 {
-			s.typ, s.name = h[7], string(h[direntHeader:direntHeader+nameLen])
-		}
-		out = append(out, s)
-		off += n
+func (s slot) entry() leafEntry { return leafEntry{s.ino, s.typ, string(s.name)} }
+
+// at decodes the slot at off, which must fit the leaf.
+func (l leaf) at(off int) (slot, error) {
+	if len(l.b)-off < direntHeader {
+		return slot{}, ondisk.Because(ondisk.ErrCorrupt, "entry at %d: cut off", off)
 	}
-	return out, nil
+	h := l.b[off:]
+	n, nameLen := recLen(le.Uint16(h[4:]), l.bs), int(h[6])
+	s := slot{off: off, recLen: n, ino: le.Uint32(h)}
+	if n < direntHeader || n%4 != 0 || n > len(h) || s.ino != 0 && n < direntSize(nameLen) {
+		return slot{}, ondisk.Because(ondisk.ErrCorrupt, "entry at %d: length %d of %d", off, n, len(h))
+	}
+	if s.ino != 0 {
+		s.typ, s.name = h[7], h[direntHeader:direntHeader+nameLen]
+	}
+	return s, nil
 }
 
-// find returns the slot of a name.
-func (l leaf) find(name string) (slot, bool, error) {
-	ss, err := l.slots()
-	if err != nil {
-		return slot{}, false, err
-	}
-	for _, s := range ss {
-		if s.ino != 0 && s.name == name {
-			return s, true, nil
+// slots calls visit for each slot until it says stop. Slots must tile the leaf
+// exactly.
+func (l leaf) slots(visit func(slot) (stop bool)) error {
+	for off := 0; off < len(l.b); {
+		s, err := l.at(off)
+		if err != nil {
+			return err
 		}
+		if visit(s) {
+			return nil
+		}
+		off += s.recLen
 	}
-	return slot{}, false, nil
+	return nil
+}
+
+// find returns the slot of a name; its ino is 0 when there is none.
+func (l leaf) find(name string) (found slot, err error) {
+	err = l.slots(func(s slot) bool {
+		if s.ino != 0 && string(s.name) == name {
+			found = s
+		}
+		return found.ino != 0
+	})
+	return found, err
 }
 
 // write stores an entry with the given length at off, unused bytes cleared.
@@ -100,43 +113,44 @@ func (l leaf) write(off, n int, e leafEntry) {
 
 // insert puts e where there is room; false when there is none.
 func (l leaf) insert(e leafEntry) (bool, error) {
-	ss, err := l.slots()
-	if err != nil {
-		return false, err
-	}
-	need := direntSize(len(e.name))
-	for _, s := range ss {
+	need, done := direntSize(len(e.name)), false
+	err := l.slots(func(s slot) bool {
 		used := s.used()
 		if s.recLen-used < need {
-			continue
+			return false
 		}
 		if used > 0 {
 			putRecLen(l.b[s.off:], used, l.bs)
 		}
 		l.write(s.off+used, s.recLen-used, e)
-		return true, nil
-	}
-	return false, nil
+		done = true
+		return true
+	})
+	return done, err
 }
 
 // remove gives the room of the entry at off to the one before it.
 func (l leaf) remove(off int) error {
-	ss, err := l.slots()
-	if err != nil {
+	before, found := slot{recLen: -1}, slot{recLen: -1}
+	err := l.slots(func(s slot) bool {
+		if s.off == off {
+			found = s
+			return true
+		}
+		before = s
+		return false
+	})
+	switch {
+	case err != nil:
 		return err
+	case found.recLen < 0:
+		return ondisk.Because(ondisk.ErrCorrupt, "no entry at %d", off)
+	case before.recLen < 0:
+		le.PutUint32(l.b[off:], 0)
+	default:
+		putRecLen(l.b[before.off:], before.recLen+found.recLen, l.bs)
 	}
-	for i, s := range ss {
-		if s.off != off {
-			continue
-		}
-		if i == 0 {
-			le.PutUint32(l.b[off:], 0)
-			return nil
-		}
-		putRecLen(l.b[ss[i-1].off:], ss[i-1].recLen+s.recLen, l.bs)
-		return nil
-	}
-	return ondisk.Because(ondisk.ErrCorrupt, "no entry at %d", off)
+	return nil
 }
 
 // pack fills an empty leaf; the last entry takes what is left.

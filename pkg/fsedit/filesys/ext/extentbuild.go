@@ -1,23 +1,33 @@
 package ext
 
-// piece maps len blocks of a file from lblk on to the device from pblk on.
-type piece struct {
-	lblk, len uint32
-	pblk      uint64
-}
-
-// coalesce joins pieces that are neighbours in the file and on the device.
-func coalesce(ps []piece) []piece {
-	var out []piece
-	for _, p := range ps {
-		if n := len(out); n > 0 {
-			last := &out[n-1]
-			if last.lblk+last.len == p.lblk && last.pblk+uint64(last.len) == p.pblk && last.len+p.len <= extentMaxLen {
-				last.len += p.len
+// coalesce joins runs that are neighbours in the file and on the device, and
+// cuts what is longer than an extent.
+func coalesce(rs []run) []run {
+	var out []run
+	for _, r := range rs {
+		if n := len(out); n > 0 && r.kind == out[n-1].kind {
+			if last := &out[n-1]; last.end() == r.logical && last.phys+last.count == r.phys {
+				last.count += r.count
 				continue
 			}
 		}
-		out = append(out, p)
+		out = append(out, r)
+	}
+	return cutRuns(out)
+}
+
+func cutRuns(rs []run) []run {
+	var out []run
+	for _, r := range rs {
+		limit := uint64(extentMaxLen)
+		if r.kind == runUnwritten {
+			limit--
+		}
+		for r.count > limit {
+			out = append(out, run{logical: r.logical, phys: r.phys, count: limit, kind: r.kind})
+			r.logical, r.phys, r.count = r.logical+limit, r.phys+limit, r.count-limit
+		}
+		out = append(out, r)
 	}
 	return out
 }
@@ -46,16 +56,12 @@ type treeNode struct {
 // buildExtents lays out a tree of full leaves and the least depth. places are
 // the blocks for its nodes, as many as [extentTreeBlocks] says. root fills the
 // 60 bytes of the inode. Checksums are left to the caller.
-func buildExtents(ps []piece, blockSize int, places []uint64) (root [inodeBlockLen]byte, nodes []treeNode) {
-	entries := make([][extentEntrySize]byte, len(ps))
-	firsts := make([]uint32, len(ps))
-	for i, p := range ps {
-		firsts[i] = p.lblk
-		e := entries[i][:]
-		le.PutUint32(e[0:], p.lblk)
-		le.PutUint16(e[4:], uint16(p.len))
-		le.PutUint16(e[6:], uint16(p.pblk>>32))
-		le.PutUint32(e[8:], uint32(p.pblk))
+func buildExtents(rs []run, blockSize int, places []uint64) (root [inodeBlockLen]byte, nodes []treeNode) {
+	entries := make([][extentEntrySize]byte, len(rs))
+	firsts := make([]uint32, len(rs))
+	for i, r := range rs {
+		firsts[i] = uint32(r.logical)
+		entries[i] = leafEntryOf(r)
 	}
 	depth := uint16(0)
 	for per := extentsPerBlock(blockSize); len(entries) > rootEntries; depth++ {
@@ -72,6 +78,18 @@ func buildExtents(ps []piece, blockSize int, places []uint64) (root [inodeBlockL
 	}
 	fillExtentNode(root[:], entries, rootEntries, depth)
 	return root, nodes
+}
+
+func leafEntryOf(r run) (e [extentEntrySize]byte) {
+	n := uint16(r.count)
+	if r.kind == runUnwritten {
+		n += extentMaxLen
+	}
+	le.PutUint32(e[0:], uint32(r.logical))
+	le.PutUint16(e[4:], n)
+	le.PutUint16(e[6:], uint16(r.phys>>32))
+	le.PutUint32(e[8:], uint32(r.phys))
+	return e
 }
 
 func indexEntry(lblk uint32, at uint64) (e [extentEntrySize]byte) {

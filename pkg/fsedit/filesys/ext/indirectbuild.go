@@ -2,10 +2,7 @@ package ext
 
 // The block map of files without extents: twelve direct pointers in the inode,
 // then a block of pointers, a block of such blocks, and one level more.
-const (
-	directBlocks = 12
-	mapLevels    = 3
-)
+const directBlocks = 12
 
 // indirectLimit is the number of blocks that a block map reaches.
 func indirectLimit(blockSize int) uint64 {
@@ -20,7 +17,7 @@ type indirectTree struct {
 	place     func() uint64
 	root      [inodeBlockLen]byte
 	nodes     []treeNode
-	open      [mapLevels + 1]openNode // by height above the data
+	open      [indirectLevels + 1]openNode // by height above the data
 }
 
 // openNode is the node of one height that is being filled.
@@ -64,20 +61,20 @@ func (t *indirectTree) node(height int, first uint64, slot []byte) []byte {
 	return t.nodes[o.index].data
 }
 
-// buildIndirect lays out the block map of ps, which lie below the limit and
+// buildIndirect lays out the block map of rs, which lie below the limit and
 // below 2^32 on the device.
-func buildIndirect(ps []piece, blockSize int, place func() uint64) (root [inodeBlockLen]byte, nodes []treeNode) {
+func buildIndirect(rs []run, blockSize int, place func() uint64) (root [inodeBlockLen]byte, nodes []treeNode) {
 	t := &indirectTree{blockSize: blockSize, place: place}
-	for _, p := range ps {
-		for i := range p.len {
-			t.add(uint64(p.lblk)+uint64(i), uint32(p.pblk)+i)
+	for _, r := range rs {
+		for i := range r.count {
+			t.add(r.logical+i, uint32(r.phys+i))
 		}
 	}
 	return t.root, t.nodes
 }
 
-// indirectTreeBlocks is how many pointer blocks the map of ps needs.
-func indirectTreeBlocks(ps []piece, blockSize int) (n int) {
-	buildIndirect(ps, blockSize, func() uint64 { n++; return 0 })
+// indirectTreeBlocks is how many pointer blocks the map of rs needs.
+func indirectTreeBlocks(rs []run, blockSize int) (n int) {
+	buildIndirect(rs, blockSize, func() uint64 { n++; return 0 })
 	return n
 }

@@ -1,7 +1,6 @@
 package ext
 
 import (
-	"context"
 	"sync/atomic"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
@@ -121,20 +120,3 @@ func (v *volume) Space() filesys.Space {
 		FreeInodes:  int64(min(s.FreeInodes, v.inodeCount)),
 	}
 }
-
-func (v *volume) Info() filesys.Info {
-	return filesys.Info{
-		Features: v.features.names(),
-		Replayed: v.replayed,
-		ReadOnly: v.readOnly(),
-		Notices:  append([]string(nil), v.notices...),
-	}
-}
-
-// FreeExtents follows with free.go.
-func (v *volume) FreeExtents(ctx context.Context) ([]filesys.Range, error) {
-	return nil, ondisk.At(layer, "", ondisk.NoOffset).Unsupported("free extents")
-}
-
-// readOnly says why the volume cannot be edited.
-func (v *volume) readOnly() string { return "" }
