@@ -108,8 +108,9 @@ func openZstd(r io.ReaderAt, off, size int64) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	// One goroutine is the faster way here: the reader mostly skips.
 	z, err := zstd.NewReader(io.NewSectionReader(r, off, n),
-		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, codecError(err)
 	}
