@@ -4,7 +4,9 @@ package fsedittest
 
 import (
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt/testtool"
 )
@@ -26,11 +28,28 @@ func Mount(t testing.TB, image, options string) (dir string, unmount func()) {
 	unmount = func() {
 		if mounted {
 			mounted = false
-			testtool.Run(t, "umount", dir)
+			umount(t, dir)
 		}
 	}
 	t.Cleanup(unmount)
 	return dir, unmount
+}
+
+// umount tries again while the folder is busy: a child that another test is
+// starting holds our open files for a moment, until it executes its program.
+func umount(t testing.TB, dir string) {
+	t.Helper()
+	for try := 0; ; try++ {
+		out, err := testtool.Try(t, "umount", dir)
+		if err == nil {
+			return
+		}
+		if try == 50 || !strings.Contains(out, "busy") {
+			t.Errorf("umount %s: %v\n%s", dir, err, out)
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // CheckExt fails the test unless e2fsck(8) finds nothing at all.
