@@ -73,9 +73,12 @@ func (f *imageFiles) below(dir string) []string {
 	return out
 }
 
-// configured are the small files that name devices or forbid drivers; their
-// contents are kept when the image is read.
+// configured are the indexes of modules and the small files that name devices or
+// forbid drivers; their contents are kept when the image is read.
 func configured(p string, size int64) bool {
+	if strings.HasPrefix(path.Base(p), "modules.") && strings.Contains(p, "lib/modules/") {
+		return true
+	}
 	if size > 64<<10 {
 		return false
 	}
@@ -84,7 +87,7 @@ func configured(p string, size int64) bool {
 			return true
 		}
 	}
-	return strings.Contains(p, "/modules.") || strings.HasSuffix(p, ".link")
+	return strings.HasSuffix(p, ".link")
 }
 
 // devices renames what the image says of devices: initramfs-tools(7) reads
