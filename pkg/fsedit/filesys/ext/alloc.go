@@ -78,7 +78,7 @@ func (e *editor) allocBlocks(goal, n uint64) ([]zone, error) {
 		n -= z.n
 		goal = z.end()
 	}
-	return joinZones(out), nil
+	return out, nil
 }
 
 // allocBlock takes one block.

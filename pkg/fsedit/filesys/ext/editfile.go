@@ -17,7 +17,8 @@ func (e *editor) plainNode(n filesys.Node) (*inode, error) {
 	return in, nil
 }
 
-// WriteFile replaces the content of a file; see [filesys.Editor].
+// WriteFile replaces the content of a file; see [filesys.Editor]. Capabilities
+// do not survive new content, as they do not survive write(2).
 func (e *editor) WriteFile(n filesys.Node, content blockdev.Device) error {
 	return e.do(func() error {
 		in, err := e.plainNode(n)
@@ -54,6 +55,9 @@ func (e *editor) replace(in *inode, old *holdings, content blockdev.Device, rang
 		}
 	}
 	in.setFlags(0, flVerity)
+	if err := e.dropPrivileges(in); err != nil {
+		return err
+	}
 	runs, err := e.layOut(in, ranges)
 	if err != nil {
 		return err
@@ -72,6 +76,21 @@ func (e *editor) replace(in *inode, old *holdings, content blockdev.Device, rang
 	in.setSize(content.Size())
 	e.setPending(in.num, pendingFile{content, runs})
 	return e.modified(in)
+}
+
+// dropPrivileges removes the attributes that speak of the old content, as a
+// write does: capabilities, and the hash of an integrity measurement.
+func (e *editor) dropPrivileges(in *inode) error {
+	a, err := e.attributes(in)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"capability", "ima"} {
+		if err := a.remove(xaSecurity, name); err != nil {
+			return err
+		}
+	}
+	return a.store()
 }
 
 // checkSize refuses files that the filesystem cannot hold with its features.

@@ -1,6 +1,7 @@
 package ext
 
 import (
+	"errors"
 	"io/fs"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
@@ -38,18 +39,21 @@ func (e *editor) rename(oldDir filesys.Node, oldName string, newDir filesys.Node
 	if oldDir == newDir {
 		to = from
 	}
-	if err := e.moveName(to, q, newName, in); err != nil {
+	if err := e.moveName(from, to, q, newName, in); err != nil {
 		return err
 	}
 	return e.finishRename(from, to, oldName, in)
 }
 
 // moveName makes the new name stand for in.
-func (e *editor) moveName(to *directory, q place, name string, in *inode) error {
+func (e *editor) moveName(from, to *directory, q place, name string, in *inode) error {
 	if !q.found() {
 		return to.insert(leafEntry{in.num, direntKind(in.mode()), name})
 	}
 	victim, err := e.plainNode(filesys.Node(q.slot.ino))
+	if err == nil && victim.mode().IsDir() && errors.Is(e.notBelow(from.in.num, victim.num), filesys.ErrInvalid) {
+		err = filesys.ErrNotEmpty // it holds what is moved
+	}
 	switch {
 	case err != nil:
 		return err

@@ -14,32 +14,52 @@ import (
 type attributes struct {
 	e       *editor
 	in      *inode
-	inInode []xattr
-	inBlock []xattr
-	dirty   bool // inBlock changed
+	inInode list
+	inBlock list
+}
+
+// list are the attributes in one place.
+type list struct {
+	xs    []xattr
+	dirty bool
+}
+
+func (l *list) remove(index uint8, name string) {
+	n := len(l.xs)
+	l.xs = slices.DeleteFunc(l.xs, func(x xattr) bool { return x.is(index, name) })
+	l.dirty = l.dirty || len(l.xs) != n
+}
+
+// add appends x if all then fits n bytes.
+func (l *list) add(x xattr, n int) bool {
+	with := append(slices.Clone(l.xs), x)
+	if !xattrsFit(with, n) {
+		return false
+	}
+	l.xs, l.dirty = with, true
+	return true
 }
 
 func (e *editor) attributes(in *inode) (*attributes, error) {
 	a := &attributes{e: e, in: in}
 	var err error
-	if a.inInode, err = e.v.inodeXattrs(in); err != nil {
+	if a.inInode.xs, err = e.v.inodeXattrs(in); err != nil {
 		return nil, err
 	}
-	a.inBlock, err = e.v.blockXattrs(in)
+	a.inBlock.xs, err = e.v.blockXattrs(in)
 	return a, err
 }
 
 // is returns a test for one attribute.
 func (x xattr) is(index uint8, name string) bool { return x.index == index && x.name == name }
 
+func (a *attributes) all() []xattr { return slices.Concat(a.inInode.xs, a.inBlock.xs) }
+
 // get returns an attribute.
 func (a *attributes) get(index uint8, name string) (xattr, bool) {
-	for _, list := range [][]xattr{a.inInode, a.inBlock} {
-		for _, x := range list {
-			if x.is(index, name) {
-				return x, true
-			}
-		}
+	all := a.all()
+	if i := slices.IndexFunc(all, func(x xattr) bool { return x.is(index, name) }); i >= 0 {
+		return all[i], true
 	}
 	return xattr{}, false
 }
@@ -49,11 +69,8 @@ func (a *attributes) remove(index uint8, name string) error {
 	if x, ok := a.get(index, name); ok && x.inum != 0 {
 		return a.in.at().Unsupported("the value of xattr %q lies in an inode of its own (ea_inode)", name)
 	}
-	gone := func(x xattr) bool { return x.is(index, name) }
-	a.inInode = slices.DeleteFunc(a.inInode, gone)
-	n := len(a.inBlock)
-	a.inBlock = slices.DeleteFunc(a.inBlock, gone)
-	a.dirty = a.dirty || len(a.inBlock) != n
+	a.inInode.remove(index, name)
+	a.inBlock.remove(index, name)
 	return nil
 }
 
@@ -64,18 +81,14 @@ func (a *attributes) set(index uint8, name string, value []byte) error {
 	}
 	v := a.e.v
 	x := xattr{index: index, name: name, value: value, hash: xattrHash(name, value)}
-	if with := append(slices.Clone(a.inInode), x); xattrsFit(with, v.inodeXattrRoom(a.in)) {
-		a.inInode = with
-		return nil
-	}
-	with := append(slices.Clone(a.inBlock), x)
 	switch {
+	case a.inInode.add(x, v.inodeXattrRoom(a.in)):
+		return nil
 	case !v.hasCompat(fcExtAttr):
 		return a.in.at().Unsupported("extended attributes without the feature ext_attr")
-	case !xattrsFit(with, int(v.blockSize)-xattrHeaderSize):
+	case !a.inBlock.add(x, int(v.blockSize)-xattrHeaderSize):
 		return a.in.at().NoSpace("xattr %q of %d bytes does not fit", name, len(value))
 	}
-	a.inBlock, a.dirty = with, true
 	return nil
 }
 
@@ -89,16 +102,16 @@ func (v *volume) inodeXattrRoom(in *inode) int {
 
 // store writes the attributes back; the inode is the caller's to stage.
 func (a *attributes) store() error {
-	if a.e.v.inodeXattrRoom(a.in) > 0 {
+	if a.inInode.dirty {
 		area := a.in.raw[oldInodeSize+int(a.in.ExtraIsize):]
-		packXattrs(area[4:], 0, a.inInode)
+		packXattrs(area[4:], 0, a.inInode.xs)
 		magic := uint32(xattrMagic)
-		if len(a.inInode) == 0 {
+		if len(a.inInode.xs) == 0 {
 			magic = 0
 		}
 		le.PutUint32(area, magic)
 	}
-	if !a.dirty {
+	if !a.inBlock.dirty {
 		return nil
 	}
 	return a.storeBlock()
@@ -115,17 +128,17 @@ func (a *attributes) storeBlock() error {
 			return err
 		}
 		shared := le.Uint32(raw[xattrRefCountAt:]) > 1
-		if shared && slices.ContainsFunc(a.inBlock, func(x xattr) bool { return x.inum != 0 }) {
+		if shared && slices.ContainsFunc(a.inBlock.xs, func(x xattr) bool { return x.inum != 0 }) {
 			return a.in.at().Unsupported("values of shared xattrs lie in inodes of their own (ea_inode)")
 		}
-		if shared || len(a.inBlock) == 0 {
+		if shared || len(a.inBlock.xs) == 0 {
 			if err := e.unrefXattrBlock(a.in); err != nil {
 				return err
 			}
 			nr = 0
 		}
 	}
-	if len(a.inBlock) == 0 {
+	if len(a.inBlock.xs) == 0 {
 		return nil
 	}
 	if nr == 0 {
@@ -139,11 +152,11 @@ func (a *attributes) storeBlock() error {
 		}
 	}
 	block := make([]byte, v.blockSize)
-	packXattrs(block, xattrHeaderSize, a.inBlock)
+	packXattrs(block, xattrHeaderSize, a.inBlock.xs)
 	le.PutUint32(block[0:], xattrMagic)
 	le.PutUint32(block[xattrRefCountAt:], 1)
 	le.PutUint32(block[8:], 1)
-	le.PutUint32(block[xattrHashAt:], xattrBlockHash(a.inBlock))
+	le.PutUint32(block[xattrHashAt:], xattrBlockHash(a.inBlock.xs))
 	e.putXattrBlock(nr, block)
 	return nil
 }
@@ -184,7 +197,7 @@ func (e *editor) freeXattrs(in *inode) error {
 	if err != nil {
 		return err
 	}
-	for _, x := range slices.Concat(a.inInode, a.inBlock) {
+	for _, x := range a.all() {
 		if x.inum != 0 {
 			return in.at().Unsupported("the value of xattr %q lies in an inode of its own (ea_inode)", x.name)
 		}
