@@ -3,7 +3,7 @@ package guest
 // Facts is what a guest is. It is plain data with stable JSON names; slices are
 // in a fixed order, so that the same guest gives the same facts.
 type Facts struct {
-	Root        string       `json:"root"` // volume ID of "/": "sda1"
+	Root        string       `json:"root"` // volume ID of "/": "sda1"; empty when no system was found
 	OS          OS           `json:"os"`
 	Mounts      []Mount      `json:"mounts"` // resolved entries of fstab, "/" first
 	Swaps       []Mount      `json:"swaps,omitempty"`
@@ -46,15 +46,16 @@ type Mount struct {
 
 // Filesystem is a volume with a recognised content.
 type Filesystem struct {
-	Volume   string `json:"volume"`
-	Disk     int    `json:"disk"`
-	Number   int    `json:"number,omitempty"` // partition
-	Type     string `json:"type"`
-	UUID     string `json:"uuid,omitempty"`
-	Label    string `json:"label,omitempty"`
-	PartUUID string `json:"partuuid,omitempty"`
-	Size     int64  `json:"size"`
-	ReadOnly string `json:"read_only,omitempty"` // why vmconv cannot edit it
+	Volume    string `json:"volume"`
+	Disk      int    `json:"disk"`
+	Number    int    `json:"number,omitempty"` // partition
+	Type      string `json:"type"`
+	UUID      string `json:"uuid,omitempty"`
+	Label     string `json:"label,omitempty"`
+	PartUUID  string `json:"partuuid,omitempty"`
+	PartLabel string `json:"partlabel,omitempty"`
+	Size      int64  `json:"size"`
+	ReadOnly  string `json:"read_only,omitempty"` // why vmconv cannot edit it
 }
 
 // Kernel is an installed kernel: a module tree, an image, or both.

@@ -1,0 +1,143 @@
+package fsedit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys/drivers"
+	"github.com/vmconv/vmconv/pkg/fsedit/volume"
+	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+)
+
+// FreeExtents are the bytes of a disk, by its index, that no guest can read as
+// meaningful: ascending, apart, and nothing but the free space of filesystems
+// that alone own their bytes. A volume about which there is any doubt gives
+// none, and Facts.Warnings says why. It looks at what was committed.
+func (m *Machine) FreeExtents(ctx context.Context, disk int) ([]filesys.Range, error) {
+	var out []filesys.Range
+	for i, v := range m.Volumes {
+		if v.Disk != disk || m.contents[i].Driver == nil {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		why, err := m.doubt(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		if why != "" {
+			m.keep(v, why)
+			continue
+		}
+		free, err := m.freeOf(ctx, i)
+		if err != nil {
+			if !excusable(err) {
+				return nil, fmt.Errorf("%s: %w", v.ID, err)
+			}
+			m.keep(v, err.Error())
+			continue
+		}
+		out = append(out, free...)
+	}
+	slices.SortFunc(out, func(a, b filesys.Range) int {
+		if a.Off < b.Off {
+			return -1
+		}
+		return 1
+	})
+	return out, nil
+}
+
+// keep tells that the free space of a volume stays in the image.
+func (m *Machine) keep(v volume.Volume, why string) {
+	line := fmt.Sprintf("%s: free space is kept: %s", v.ID, why)
+	if !slices.Contains(m.Facts.Warnings, line) {
+		m.Facts.Warnings = append(m.Facts.Warnings, line)
+	}
+}
+
+// excusable are troubles of one filesystem that need not stop a conversion.
+func excusable(err error) bool {
+	for _, s := range []error{ondisk.ErrCorrupt, ondisk.ErrUnsupported, ondisk.ErrTooBig, ondisk.ErrReadOnly} {
+		if errors.Is(err, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// doubt is why the filesystem on volume i may not own all of its bytes.
+func (m *Machine) doubt(ctx context.Context, i int) (string, error) {
+	v, c := m.Volumes[i], m.contents[i]
+	if c.Size > v.Len {
+		return fmt.Sprintf("the filesystem claims %d bytes of %d", c.Size, v.Len), nil
+	}
+	others, err := drivers.Conflicts(m.drivers, v.Device, c.Content)
+	if err != nil {
+		return "", err
+	}
+	if len(others) > 0 {
+		return fmt.Sprintf("there is a second signature: %v", others), nil
+	}
+	if v.Parent == "" {
+		return m.tableOn(ctx, v)
+	}
+	for _, o := range m.Volumes {
+		if o.ID != v.ID && o.Parent == v.Parent && o.Off < v.Off+v.Len && v.Off < o.Off+o.Len {
+			return "it overlaps " + o.ID, nil
+		}
+	}
+	return "", nil
+}
+
+// tableOn reports partitions that a whole-disk filesystem has won over.
+func (m *Machine) tableOn(ctx context.Context, v volume.Volume) (string, error) {
+	for _, mapper := range Mappers() {
+		match, err := mapper.Probe(v.Device)
+		if err != nil {
+			return "", err
+		}
+		if match == ondisk.None {
+			continue
+		}
+		parts, err := mapper.Map(ctx, []blockdev.Device{v.Device}, volume.Options{Limits: m.limits})
+		if err != nil && !excusable(err) {
+			return "", err
+		}
+		if len(parts) > 0 {
+			return "there are the rests of a partition table (" + mapper.Name() + ")", nil
+		}
+	}
+	return "", nil
+}
+
+// freeOf is the free space of the filesystem on volume i, on its disk.
+func (m *Machine) freeOf(ctx context.Context, i int) ([]filesys.Range, error) {
+	v := m.Volumes[i]
+	fs, _, err := m.contents[i].open()
+	if fs == nil {
+		return nil, err
+	}
+	free, err := fs.FreeExtents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	base := v.Off
+	for up := v.Parent; up != ""; {
+		parent, _ := m.Volume(up)
+		base, up = base+parent.Off, parent.Parent
+	}
+	out := make([]filesys.Range, 0, len(free))
+	for _, r := range free {
+		if !ondisk.InRange(r.Off, r.Len, v.Len) {
+			return nil, ondisk.Because(ondisk.ErrCorrupt, "free space %d+%d outside the volume", r.Off, r.Len)
+		}
+		out = append(out, filesys.Range{Off: base + r.Off, Len: r.Len})
+	}
+	return out, nil
+}

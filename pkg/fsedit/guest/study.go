@@ -1,0 +1,70 @@
+package guest
+
+import (
+	"context"
+	"fmt"
+)
+
+// study fills in the facts of level Full.
+func (in *inspection) study(ctx context.Context, tree *Tree) error {
+	f, limits := in.facts, in.opts.Limits
+	in.openAll()
+	boot := findBootCode(in.sources)
+	var entries []bootEntry
+	steps := []func(){
+		func() { f.OS = readOS(tree, limits.Text); readSystem(tree, limits.Text, &f.OS) },
+		func() { f.Loaders, entries = findLoaders(tree, limits.Text, boot) },
+		func() { f.Kernels = findKernels(tree, limits.Text, entries) },
+		func() { f.NICs = readNICs(tree, limits.Text) },
+		func() {
+			packages, err := dpkgPackages(tree, limits)
+			if err != nil && f.OS.PackageFormat == "deb" {
+				in.warn("package database: %v", err)
+			}
+			f.Packages = packages
+		},
+		func() { f.SELinux = selinux(tree, limits.Text) },
+		func() { f.Firmware = findFirmware(tree, in.sources, boot, f) },
+	}
+	for _, step := range steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		step()
+	}
+	return nil
+}
+
+// openAll opens what can be opened, for what only the whole volume tells: why it
+// cannot be edited, and what it wants known.
+func (in *inspection) openAll() {
+	for i := range in.facts.Filesystems {
+		f := &in.facts.Filesystems[i]
+		s := in.source(f.Volume)
+		if s.Open == nil {
+			f.ReadOnly = f.Type + " cannot be opened yet"
+			continue
+		}
+		v, _, err := s.Open()
+		if v == nil {
+			f.ReadOnly = fmt.Sprint(err)
+			in.warnOnce(f.Volume, f.ReadOnly)
+			continue
+		}
+		info := v.Info()
+		f.ReadOnly = info.ReadOnly
+		for _, n := range info.Notices {
+			in.warnOnce(f.Volume, n)
+		}
+	}
+}
+
+func (in *inspection) warnOnce(volume, text string) {
+	line := volume + ": " + text
+	for _, w := range in.facts.Warnings {
+		if w == line {
+			return
+		}
+	}
+	in.facts.Warnings = append(in.facts.Warnings, line)
+}
