@@ -14,24 +14,24 @@ import (
 type attributes struct {
 	e       *editor
 	in      *inode
-	inInode list
-	inBlock list
+	inInode xattrList
+	inBlock xattrList
 }
 
-// list are the attributes in one place.
-type list struct {
+// xattrList are the attributes in one place.
+type xattrList struct {
 	xs    []xattr
 	dirty bool
 }
 
-func (l *list) remove(index uint8, name string) {
+func (l *xattrList) remove(index uint8, name string) {
 	n := len(l.xs)
 	l.xs = slices.DeleteFunc(l.xs, func(x xattr) bool { return x.is(index, name) })
 	l.dirty = l.dirty || len(l.xs) != n
 }
 
 // add appends x if all then fits n bytes.
-func (l *list) add(x xattr, n int) bool {
+func (l *xattrList) add(x xattr, n int) bool {
 	with := append(slices.Clone(l.xs), x)
 	if !xattrsFit(with, n) {
 		return false
