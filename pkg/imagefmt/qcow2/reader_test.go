@@ -280,9 +280,12 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-func TestRefuseLUKS(t *testing.T) {
+// TestDescribeEncrypted describes what Open refuses. Making a real LUKS header
+// takes QEMU seconds; the method in the header decides alone.
+func TestDescribeEncrypted(t *testing.T) {
 	b := newBench(t)
-	b.img("create -q -f qcow2 --object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 @disk.qcow2 4M")
+	b.img("create -q -f qcow2 @disk.qcow2 4M")
+	b.patch("disk.qcow2", 32, []byte{0, 0, 0, cryptLUKS})
 	src := b.folder().Get("disk.qcow2")
 	_, err := Format{}.Open(context.Background(), src, imagefmt.OpenOptions{})
 	if !errors.Is(err, ondisk.ErrEncrypted) || !strings.Contains(err.Error(), "LUKS") {
@@ -291,6 +294,80 @@ func TestRefuseLUKS(t *testing.T) {
 	info, err := Format{}.Describe(context.Background(), src, imagefmt.OpenOptions{})
 	if err != nil || !info.Encrypted || info.VirtualSize != 4<<20 {
 		t.Errorf("info %+v, %v", info, err)
+	}
+}
+
+// TestUnknownFeatureName takes the name of a feature from the image, as text that
+// somebody else chose.
+func TestUnknownFeatureName(t *testing.T) {
+	b := newBench(t)
+	b.img("create -q -f qcow2 @disk.qcow2 4M")
+	b.patch("disk.qcow2", 72, be64(1<<40))
+	b.patch("disk.qcow2", 0x79, append([]byte{40}, "evil\x1b[2J\x00"...))
+	_, err := Format{}.Open(context.Background(), b.folder().Get("disk.qcow2"), imagefmt.OpenOptions{})
+	if !errors.Is(err, ondisk.ErrUnsupported) || !strings.Contains(err.Error(), `bit 40 ("evil\x1b[2J")`) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestReadDataFile writes into an external data file by QEMU, over holes.
+func TestReadDataFile(t *testing.T) {
+	for _, options := range []string{"", ",data_file_raw=on"} {
+		b := newBench(t)
+		b.img("create -q -f qcow2 -o data_file=disk.data" + options + " @disk.qcow2 5M")
+		b.io("disk.qcow2", "write -P 1 0 1k", "write -P 2 3M 100k", "write -z 3100k 64k")
+		img := openMem(t, b.folder(), "disk.qcow2")
+		expectSame(t, img, b.truth("disk.qcow2"))
+		b.expectMap("disk.qcow2", img)
+		if d := img.Info().DataFile; d == nil || d.Name != "disk.data" {
+			t.Errorf("data file %v", d)
+		}
+		_, err := Format{}.Update(context.Background(), b.folder().Get("disk.qcow2"), imagefmt.OpenOptions{})
+		if !errors.Is(err, ondisk.ErrUnsupported) {
+			t.Errorf("update: %v", err)
+		}
+	}
+}
+
+// hosted is a source that lies in a file of the host.
+type hosted struct{ *imagefmttest.MemFile }
+
+func (hosted) Fd() uintptr { return 0 }
+func (h hosted) NextExtent(off, n int64) (blockdev.Extent, error) {
+	e, err := h.MemFile.NextExtent(off, n)
+	if e.Kind == blockdev.Data {
+		e.Host = &blockdev.HostPos{File: h, Off: off}
+	}
+	return e, err
+}
+
+// TestHostPositions reads every extent where the image says that it lies.
+func TestHostPositions(t *testing.T) {
+	for _, options := range []string{"", "extended_l2=on", "cluster_size=512", "-c"} {
+		content := pattern(2<<20, 5)
+		sink := imagefmttest.NewSink("out")
+		writeImage(t, sink, content, options, 1)
+		img, err := Format{}.Open(context.Background(), hosted{sink.File()}, imagefmt.OpenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := int64(0)
+		for e, err := range blockdev.Extents(context.Background(), img, 0, img.Size()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Host == nil {
+				continue
+			}
+			got := make([]byte, e.Len)
+			if err := ondisk.Full(sink.File(), got, e.Host.Off); err != nil || !bytes.Equal(got, content[e.Off:e.End()]) {
+				t.Errorf("%q: extent %d+%d does not lie at %d (%v)", options, e.Off, e.Len, e.Host.Off, err)
+			}
+			found += e.Len
+		}
+		if found == 0 {
+			t.Errorf("%q: no extent has a host position", options)
+		}
 	}
 }
 
