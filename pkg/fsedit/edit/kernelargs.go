@@ -3,6 +3,8 @@ package edit
 import (
 	"slices"
 	"strings"
+
+	"github.com/vmconv/vmconv/pkg/fsedit/cmdline"
 )
 
 // arguments changes the words of a kernel command line
@@ -23,15 +25,7 @@ func (a arguments) change(words []string) []string {
 			out = append(out, word)
 		}
 	}
-	if !a.all {
-		return out
-	}
-	for _, word := range a.needs.Args {
-		if !slices.Contains(out, word) {
-			out = append(out, word)
-		}
-	}
-	return out
+	return append(out, a.missing(out)...)
 }
 
 // word is what becomes of one word; "" when it goes. done are the words before
@@ -104,9 +98,38 @@ func (a arguments) allowed(key, value string) string {
 	return key + "=" + strings.Join(kept, ",")
 }
 
+// line changes a command line and keeps its blanks; what follows "--" is init's.
+func (a arguments) line(text string) string {
+	l := cmdline.Parse(text)
+	var words, done []string
+	for _, w := range l.Words() {
+		words = append(words, w.Raw)
+	}
+	l.Edit(func(w cmdline.Word) []string {
+		word := a.word(w.Raw, done, words)
+		if word == "" {
+			return nil
+		}
+		done = append(done, word)
+		return []string{word}
+	})
+	for _, word := range a.missing(done) {
+		l.Append(word)
+	}
+	return l.String()
+}
+
+// missing are the arguments that the target wants and words lack.
+func (a arguments) missing(words []string) []string {
+	if !a.all {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(a.needs.Args), func(w string) bool { return slices.Contains(words, w) })
+}
+
 // KernelArgs is a kernel command line as it has to be on the target: for a guest
 // whose kernel the virtual machine starts itself.
 func KernelArgs(job Job, line string, initramfs bool) string {
 	a := arguments{names: newNames(job), needs: job.Needs, initramfs: initramfs, all: true}
-	return strings.Join(a.change(strings.Fields(line)), " ")
+	return a.line(line)
 }

@@ -29,7 +29,7 @@ func TestKernelArgs(t *testing.T) {
 		{"console=hvc0 console=xvc0", "console=ttyS0", "console=ttyS0"},
 		{"earlyprintk=xen xencons=tty earlyprintk=vga clocksource=xen", "earlyprintk=vga", "earlyprintk=vga"},
 		{"modprobe.blacklist=nouveau,virtio-blk rd.driver.blacklist=virtio_pci", "modprobe.blacklist=nouveau", "modprobe.blacklist=nouveau"},
-		{"init=/x dm=\"a", "init=/x dm=\"a", "init=/x dm=\"a"},
+		{`dyndbg="file a +p; x"`, `dyndbg="file a +p; x"`, `dyndbg="file a +p; x"`},
 	}
 	for _, test := range tests {
 		for initramfs, want := range map[bool]string{true: test.with, false: test.without} {
