@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmconv/vmconv/pkg/convert"
+	"github.com/vmconv/vmconv/pkg/convert/target"
+	"github.com/vmconv/vmconv/pkg/imagefmt"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+	"github.com/vmconv/vmconv/pkg/imagefmt/osfile"
+)
+
+// convertFlags are the flags of convert, as the user gave them.
+type convertFlags struct {
+	image     imageFlags
+	to        []string
+	outFormat string
+	options   []string
+	compress  bool
+	output    string
+	dryRun    bool
+	asJSON    bool
+	inPlace   bool
+	overwrite bool
+	keepFree  bool
+	dropFree  bool
+	accept    []string
+}
+
+func newConvert(a *app) *cobra.Command {
+	var f convertFlags
+	cmd := &cobra.Command{
+		Use:   "convert SOURCE...",
+		Short: "Convert machines for another hypervisor, or disks to another format",
+		Long: `Convert machines so that they start on another hypervisor (--to), or disks to
+another format (-O). The source is opened read-only and never written; outputs
+appear under their names only when they are complete.
+
+Each SOURCE is one machine with one disk. A machine with several disks is given
+by -a, in order. Without -o the outputs are NAME.qcow2 and NAME.xml here.
+
+With --to, free blocks of the guest's filesystems are not copied; without it the
+output is exact to the byte.`,
+		Example: `  vmconv convert xen.img --to kvm
+  vmconv convert xen.img --to kvm --dry-run          what would change, as diffs
+  vmconv convert -a root.img -a data.img --to kvm -o /images/web01.qcow2
+  vmconv convert disk.qcow2 -O raw -o disk.raw
+  vmconv convert disk.raw -O qcow2 -c --opt compression_type=zstd
+  vmconv convert --in-place copy.qcow2 --to kvm`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a.ui.json = f.asJSON
+			if err := f.validate(args); err != nil {
+				return err
+			}
+			return a.convertAll(cmd.Context(), &f, args)
+		},
+	}
+	f.image.register(cmd.Flags())
+	cmd.Flags().Lookup("mount").Hidden = true
+	set := cmd.Flags()
+	set.StringSliceVar(&f.to, "to", nil, "make the guest start on `TARGET` (see 'vmconv targets'); several by comma")
+	set.StringVarP(&f.outFormat, "output-format", "O", "", "output `FORMAT` (see 'vmconv formats'); else the target's, or told by -o's extension")
+	set.StringArrayVar(&f.options, "opt", nil, "option of the output format, `K=V`")
+	set.BoolVarP(&f.compress, "compress", "c", false, "compress the output's blocks, on all cores")
+	set.StringVarP(&f.output, "output", "o", "", "output `FILE`, folder or block device")
+	set.BoolVar(&f.dryRun, "dry-run", false, "plan, check and show the diffs; write nothing")
+	set.BoolVar(&f.asJSON, "json", false, "report as JSON")
+	set.BoolVar(&f.inPlace, "in-place", false, "change SOURCE itself, in one transaction, instead of copying it")
+	set.BoolVar(&f.overwrite, "overwrite", false, "replace outputs that exist")
+	set.BoolVar(&f.keepFree, "keep-free", false, "copy free blocks too")
+	set.BoolVar(&f.dropFree, "drop-free", false, "leave free blocks out without --to as well")
+	set.StringSliceVar(&f.accept, "accept", nil, "go on although the required check `ID` failed")
+	return cmd
+}
+
+// validate refuses what can be refused before anything is opened, with the
+// right line where another tool's habit shows.
+func (f *convertFlags) validate(args []string) error {
+	switch {
+	case len(f.image.disks) > 0 && len(args) > 0:
+		return usagef("give the machine by -a or by SOURCE, not by both")
+	case len(f.image.disks) == 0 && len(args) == 0:
+		return usagef("which image? vmconv convert SOURCE --to TARGET")
+	case len(f.image.mounts) > 0:
+		return usagef("convert takes --root, not -m")
+	case f.inPlace && (f.output != "" || f.outFormat != "" || f.compress):
+		return usagef("--in-place changes SOURCE itself: it takes no -o, -O or -c")
+	case f.inPlace && len(f.to) == 0:
+		return usagef("--in-place needs --to: without a target there is nothing to change")
+	case f.keepFree && f.dropFree:
+		return usagef("--keep-free and --drop-free contradict each other")
+	case len(args) == 2 && len(f.to) == 0 && !exists(args[1]) && filepath.Ext(args[1]) != "":
+		return usagef("the output goes behind -o: vmconv convert %s -o %s", args[0], args[1])
+	case f.output == "libvirt" || f.output == "local" || f.output == "qemu":
+		return usagef("-o names a file here: vmconv convert SOURCE --to kvm -o NAME.qcow2 writes the disk and NAME.xml for libvirt")
+	case strings.Contains(f.output, "=") && !exists(f.output) && !strings.Contains(f.output, string(filepath.Separator)):
+		return usagef("format options go behind --opt: --opt %s", f.output)
+	case len(args) > 1 && f.output != "" && !isFolder(f.output):
+		return usagef("several machines need a folder: -o %s/", f.output)
+	case len(f.to) == 0 && f.outFormat == "" && filepath.Ext(f.output) == "":
+		return usagef("convert to what? --to TARGET for another hypervisor, -O FORMAT for another format")
+	}
+	return nil
+}
+
+// convertAll converts each machine: each is complete or absent by itself, and
+// the worst error decides about the exit code.
+func (a *app) convertAll(ctx context.Context, f *convertFlags, args []string) error {
+	targets := make([]target.Target, 0, len(f.to))
+	for _, name := range f.to {
+		t, err := target.Lookup(name)
+		if err != nil {
+			return usagef("%v; see 'vmconv targets'", err)
+		}
+		targets = append(targets, t)
+	}
+	if len(f.image.disks) > 0 {
+		return a.convertMachine(ctx, f, targets, f.image.disks)
+	}
+	var failed []error
+	for _, source := range args {
+		err := a.convertMachine(ctx, f, targets, []string{source})
+		if err == nil {
+			continue
+		}
+		if len(args) == 1 || ctx.Err() != nil {
+			return err
+		}
+		a.ui.failure("convert", fmt.Errorf("%s: %w", source, err))
+		failed = append(failed, err)
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d machines failed: %w", len(failed), len(args), worst(failed))
+	}
+	return nil
+}
+
+// worst is the error with the highest exit code.
+func worst(errs []error) error {
+	out := errs[0]
+	for _, err := range errs[1:] {
+		if exitCode(err) > exitCode(out) {
+			out = err
+		}
+	}
+	return out
+}
+
+// convertMachine converts one machine, which may have several disks.
+func (a *app) convertMachine(ctx context.Context, f *convertFlags, targets []target.Target, disks []string) error {
+	name := machineName(disks[0])
+	mode := readWrite
+	var dests []convert.Destination
+	if !f.inPlace {
+		mode = readOnly
+		var err error
+		if dests, err = a.destinations(f, targets, disks, name); err != nil {
+			return err
+		}
+	}
+	s, err := a.openDisks(ctx, &f.image, disks, mode)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	prepared, err := convert.Prepare(ctx, a.request(f, targets, s))
+	if prepared != nil && err != nil {
+		a.printChecks(f, prepared)
+	}
+	if err != nil {
+		return err
+	}
+	var outputs []string
+	switch {
+	case f.dryRun:
+	case f.inPlace:
+		err, outputs = s.commit(ctx, a.ui.progress.observe), disks
+	default:
+		outputs, err = a.writeAll(ctx, f, s, prepared, dests)
+	}
+	if err != nil {
+		return err
+	}
+	report := prepared.Report()
+	report.DryRun, report.Outputs = f.dryRun, outputs
+	a.ui.progressDone()
+	return a.printReport(f, name, report)
+}
+
+func (a *app) request(f *convertFlags, targets []target.Target, s *session) convert.Request {
+	req := convert.Request{
+		Targets: targets, Root: f.image.root, InPlace: f.inPlace, Accept: f.accept,
+		Watch: a.ui.progress.observe, Now: sourceDateEpoch(a.lookup),
+	}
+	switch {
+	case f.keepFree:
+		req.Drop = convert.DropNever
+	case f.dropFree:
+		req.Drop = convert.DropFree
+	}
+	for _, d := range s.disks {
+		req.Disks = append(req.Disks, convert.Disk{Name: d.path, Image: d.image, Overlay: d.overlay})
+	}
+	return req
+}
+
+// writeAll writes every destination and names the outputs at the end, together.
+func (a *app) writeAll(ctx context.Context, f *convertFlags, s *session, p *convert.Prepared, dests []convert.Destination) (names []string, err error) {
+	if err := a.checkSpace(ctx, s, dests); err != nil {
+		return nil, err
+	}
+	outs := &outputs{set: osfile.NewSet(), options: osfile.CreateOptions{Overwrite: f.overwrite, Mode: s.mode(), Avoid: s.sources()}}
+	defer func() {
+		if err != nil {
+			outs.set.Abort()
+		}
+	}()
+	for _, dst := range dests {
+		if err := p.Write(ctx, dst, outs); err != nil {
+			return nil, err
+		}
+	}
+	if err := outs.set.Commit(ctx); err != nil {
+		return nil, err
+	}
+	return outs.names, nil
+}
+
+// outputs is the set of host files that one conversion makes.
+type outputs struct {
+	set     *osfile.Set
+	options osfile.CreateOptions
+	names   []string
+}
+
+func (o *outputs) Create(path string) (imagefmt.Sink, error) {
+	out, err := o.set.Create(path, o.options)
+	if err != nil {
+		return nil, err
+	}
+	o.names = append(o.names, path)
+	return out, nil
+}
+
+// checkSpace compares what the copies need at most with what the host has left.
+func (a *app) checkSpace(ctx context.Context, s *session, dests []convert.Destination) error {
+	need := map[string]int64{}
+	for _, dst := range dests {
+		for i, d := range dst.Disks {
+			if d.Options.Compress {
+				continue // nobody knows before how well it packs
+			}
+			n, err := convert.Estimate(ctx, s.disks[i].overlay)
+			if err != nil {
+				return err
+			}
+			need[filepath.Dir(d.Path)] += n
+		}
+	}
+	for dir, n := range need {
+		free, err := osfile.FreeSpace(dir)
+		if err != nil {
+			return err
+		}
+		if free < n {
+			return ondisk.Because(ondisk.ErrNoSpace, "%s: up to %s needed and %s free; write elsewhere with -o, or try -c", dir, humanSize(n), humanSize(free))
+		}
+	}
+	return nil
+}
+
+// printReport prints what was done: for people, or as JSON.
+func (a *app) printReport(f *convertFlags, name string, r convert.Report) error {
+	for _, w := range r.Warnings {
+		a.ui.warn(name, w.Edit, w.Text)
+	}
+	if f.asJSON {
+		return a.printJSON(r)
+	}
+	var b bytes.Buffer
+	renderReport(&b, r)
+	_, err := a.stdout.Write(b.Bytes())
+	return err
+}
+
+// printChecks shows the table of a conversion that is refused because of it.
+func (a *app) printChecks(f *convertFlags, p *convert.Prepared) {
+	if f.asJSON || len(p.Checks) == 0 {
+		return
+	}
+	var b bytes.Buffer
+	renderChecks(&b, p.Checks)
+	a.stdout.Write(b.Bytes())
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir() || strings.HasSuffix(path, "/")
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"time"
+
+	"github.com/vmconv/vmconv/pkg/convert"
+	"github.com/vmconv/vmconv/pkg/fsedit"
+	"github.com/vmconv/vmconv/pkg/fsedit/guest"
+	"github.com/vmconv/vmconv/pkg/imagefmt"
+	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+	"github.com/vmconv/vmconv/pkg/imagefmt/osfile"
+)
+
+// access is what a command does with the images.
+type access int
+
+const (
+	readOnly  access = iota
+	readWrite        // the overlay ends as a transaction on the images
+)
+
+// session is the open disks of one machine. All changes land on the overlays.
+type session struct {
+	disks  []*disk
+	txn    *osfile.Txn     // of readWrite
+	spills []*osfile.Spill // one for each overlay that outgrew memory
+}
+
+type disk struct {
+	path    string
+	source  imagefmt.Source
+	image   imagefmt.Image
+	update  imagefmt.WritableImage // of readWrite; the same as image
+	overlay *blockdev.Overlay
+}
+
+// openDisks opens the images of a machine in order.
+func (a *app) openDisks(ctx context.Context, f *imageFlags, paths []string, mode access) (*session, error) {
+	s := &session{}
+	if mode == readWrite {
+		s.txn = osfile.Begin(osfile.TxnOptions{Options: a.siblings(f), Spill: s.openSpill})
+	}
+	for _, path := range paths {
+		d, err := a.openDisk(ctx, f, path, s.txn)
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		d.overlay = blockdev.NewOverlay(d.image, blockdev.OverlayOptions{Spill: s.openSpill})
+		s.disks = append(s.disks, d)
+		for _, n := range d.image.Info().Notices {
+			a.ui.warn(path, n.ID, n.Text)
+		}
+	}
+	return s, nil
+}
+
+func (a *app) openDisk(ctx context.Context, f *imageFlags, path string, txn *osfile.Txn) (*disk, error) {
+	opts := imagefmt.OpenOptions{}
+	d := &disk{path: path}
+	if txn != nil {
+		file, err := txn.File(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		if d.update, err = a.registry.OpenUpdate(ctx, file, f.format, opts); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		d.source, d.image = file, d.update
+		return d, nil
+	}
+	src, err := osfile.Open(path, a.siblings(f))
+	if err != nil {
+		return nil, err
+	}
+	if d.image, err = a.registry.Open(ctx, src, f.format, opts); err != nil {
+		src.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	d.source = src
+	return d, nil
+}
+
+// siblings is the policy about files that an image names.
+func (a *app) siblings(f *imageFlags) osfile.Options {
+	if f.external {
+		return osfile.Options{Siblings: osfile.Anywhere}
+	}
+	return osfile.Options{}
+}
+
+// openSpill makes the file that takes an overlay's changes beyond memory.
+func (s *session) openSpill() (blockdev.SpillFile, error) {
+	f, err := osfile.NewSpill("")
+	if err == nil {
+		s.spills = append(s.spills, f)
+	}
+	return f, err
+}
+
+// Close lets go of everything; what was not committed is gone.
+func (s *session) Close() {
+	for _, d := range s.disks {
+		d.image.Close()
+	}
+	if s.txn != nil {
+		s.txn.Close()
+	}
+	for _, f := range s.spills {
+		f.Close()
+	}
+}
+
+// commit carries the overlays into the images, in one transaction over all.
+func (s *session) commit(ctx context.Context, watch ondisk.Observer) error {
+	for _, d := range s.disks {
+		if err := convert.ApplyInPlace(ctx, d.update, d.overlay, watch); err != nil {
+			return fmt.Errorf("%s: %w", d.path, err)
+		}
+	}
+	return s.txn.Commit(ctx)
+}
+
+func (s *session) devices() []blockdev.Device {
+	out := make([]blockdev.Device, len(s.disks))
+	for i, d := range s.disks {
+		out[i] = d.overlay
+	}
+	return out
+}
+
+func (s *session) sources() []imagefmt.Source {
+	out := make([]imagefmt.Source, len(s.disks))
+	for i, d := range s.disks {
+		out[i] = d.source
+	}
+	return out
+}
+
+// mode is the strictest permission of the sources: an output is never readable
+// by more people than what it was made from.
+func (s *session) mode() fs.FileMode {
+	mode := fs.FileMode(0o666)
+	for _, d := range s.disks {
+		mode &= osfile.Mode(d.source)
+	}
+	return mode | 0o600
+}
+
+// machine is a session with its guest.
+type machine struct {
+	*session
+	*fsedit.Machine
+}
+
+// openMachine opens the disks and finds the guest on them, at the depth that
+// reading its files needs.
+func (a *app) openMachine(ctx context.Context, f *imageFlags, paths []string, mode access) (*machine, error) {
+	return a.openMachineAt(ctx, f, paths, mode, guest.Mounts)
+}
+
+func (a *app) openMachineAt(ctx context.Context, f *imageFlags, paths []string, mode access, level guest.Level) (*machine, error) {
+	s, err := a.openDisks(ctx, f, paths, mode)
+	if err != nil {
+		return nil, err
+	}
+	m, err := fsedit.Open(ctx, s.devices(), fsedit.Options{Root: f.root, Mounts: f.mounts, Level: level})
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("%s: %w", paths[0], err)
+	}
+	return &machine{session: s, Machine: m}, nil
+}
+
+// sourceDateEpoch is the time for new files that SOURCE_DATE_EPOCH sets; zero
+// when it does not.
+func sourceDateEpoch(lookup func(string) (string, bool)) time.Time {
+	text, ok := lookup("SOURCE_DATE_EPOCH")
+	if !ok {
+		return time.Time{}
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}

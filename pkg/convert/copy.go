@@ -1,0 +1,211 @@
+package convert
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vmconv/vmconv/pkg/imagefmt"
+	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+)
+
+const (
+	// chunkSize is how much one read takes: large enough for a disk to stream,
+	// small enough that a ring of them is no memory.
+	chunkSize = 2 << 20
+	// ring is how many chunks are in the air for each core.
+	ring = 3
+)
+
+// chunk is a piece of the source on its way to the writer. Its memory goes back
+// to the pool when it was written.
+type chunk struct {
+	off    int64
+	n      int
+	buf    []byte           // chunkSize long
+	packed []byte           // as long, for encoded blocks
+	blocks []imagefmt.Block // of a packed copy
+	err    error
+	done   chan struct{} // receives one value when filled
+}
+
+// Copy writes what src holds to w, which it leaves unfinished. Zero extents are
+// neither read nor written. Reading, and encoding when pack is set, run on all
+// cores; the writer gets everything in guest order from one goroutine, so the
+// output does not depend on their number. Memory is a few chunks for each core,
+// however large the disk.
+func Copy(ctx context.Context, w imagefmt.Writer, src blockdev.Device, pack bool, watch ondisk.Observer) error {
+	c := copier{src: src, w: w, align: 1, watch: watch, workers: max(2, runtime.GOMAXPROCS(0))}
+	if blocks, ok := w.(imagefmt.BlockWriter); ok {
+		c.align = int64(blocks.BlockSize())
+		if pack {
+			c.packer = blocks
+		}
+	} else if pack {
+		return ondisk.Because(ondisk.ErrUnsupported, "this format has no compressed blocks")
+	}
+	return c.run(ctx)
+}
+
+type copier struct {
+	src     blockdev.Device
+	w       imagefmt.Writer
+	packer  imagefmt.BlockWriter // nil for a plain copy
+	align   int64                // blocks of the writer, which are never split
+	watch   ondisk.Observer
+	workers int
+}
+
+func (c *copier) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	depth := c.workers * ring
+	jobs := make(chan *chunk)
+	ordered := make(chan *chunk, depth)
+	free := make(chan *chunk, depth)
+	for range depth {
+		free <- &chunk{done: make(chan struct{}, 1)}
+	}
+	g.Go(func() error {
+		defer close(jobs)
+		defer close(ordered)
+		return c.plan(ctx, free, jobs, ordered)
+	})
+	for range c.workers {
+		g.Go(func() error {
+			for ch := range jobs {
+				ch.err = c.fill(ch)
+				ch.done <- struct{}{}
+			}
+			return nil
+		})
+	}
+	g.Go(func() error { return c.drain(ctx, ordered, free) })
+	return g.Wait()
+}
+
+// plan cuts the data extents into chunks. A chunk's memory is taken here, in
+// guest order, so that the one the writer waits for always has some.
+func (c *copier) plan(ctx context.Context, free <-chan *chunk, jobs, ordered chan<- *chunk) error {
+	size := c.src.Size()
+	var done int64
+	for e, err := range blockdev.Extents(ctx, c.src, 0, size) {
+		if err != nil {
+			return err
+		}
+		if e.Kind == blockdev.Zero {
+			continue
+		}
+		end := min(ondisk.AlignUp(e.End(), c.align), size)
+		for off := max(ondisk.AlignDown(e.Off, c.align), done); off < end; off = done {
+			done = min(ondisk.AlignDown(off, chunkSize)+chunkSize, end)
+			ch, err := take(ctx, free)
+			if err != nil {
+				return err
+			}
+			ch.off, ch.n = off, int(done-off)
+			if err := give(ctx, ordered, ch); err != nil {
+				return err
+			}
+			if err := give(ctx, jobs, ch); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fill reads a chunk's bytes, and packs them where that is wanted.
+func (c *copier) fill(ch *chunk) error {
+	if ch.buf == nil {
+		ch.buf = make([]byte, chunkSize)
+	}
+	n, err := c.src.ReadAt(ch.buf[:ch.n], ch.off)
+	if n < ch.n {
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("reading %d bytes at %#x: %w", ch.n, ch.off, err)
+	}
+	if c.packer == nil {
+		return nil
+	}
+	if ch.packed == nil {
+		ch.packed = make([]byte, chunkSize)
+	}
+	return c.pack(ch)
+}
+
+func (c *copier) pack(ch *chunk) error {
+	ch.blocks = ch.blocks[:0]
+	bs := c.packer.BlockSize()
+	for at := 0; at < ch.n; at += bs {
+		end := min(at+bs, ch.n)
+		b, err := c.packer.Encode(ch.packed[at:at:end], ch.off+int64(at), ch.buf[at:end])
+		if err != nil {
+			return err
+		}
+		ch.blocks = append(ch.blocks, b)
+	}
+	return nil
+}
+
+// drain hands the chunks to the writer in guest order.
+func (c *copier) drain(ctx context.Context, ordered <-chan *chunk, free chan<- *chunk) error {
+	total := c.src.Size()
+	for {
+		ch, err := take(ctx, ordered)
+		if ch == nil {
+			return err
+		}
+		if _, err := take(ctx, ch.done); err != nil {
+			return err
+		}
+		if err := c.write(ch); err != nil {
+			return err
+		}
+		c.watch.Tell(ondisk.Event{Phase: "copying", Done: ch.off + int64(ch.n), Total: total})
+		free <- ch
+	}
+}
+
+func (c *copier) write(ch *chunk) error {
+	if ch.err != nil {
+		return ch.err
+	}
+	if c.packer == nil {
+		_, err := c.w.WriteAt(ch.buf[:ch.n], ch.off)
+		return err
+	}
+	for _, b := range ch.blocks {
+		if err := c.packer.Append(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take receives from ch, or gives up with ctx. A closed channel gives zero and
+// no error.
+func take[T any](ctx context.Context, ch <-chan T) (T, error) {
+	select {
+	case v := <-ch:
+		return v, nil
+	case <-ctx.Done():
+		var zero T
+		return zero, ctx.Err()
+	}
+}
+
+// give sends v, or gives up with ctx.
+func give[T any](ctx context.Context, ch chan<- T, v T) error {
+	select {
+	case ch <- v:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

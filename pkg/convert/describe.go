@@ -1,0 +1,84 @@
+package convert
+
+import (
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/vmconv/vmconv/pkg/convert/target"
+	"github.com/vmconv/vmconv/pkg/convert/vmdef"
+	"github.com/vmconv/vmconv/pkg/fsedit/guest"
+)
+
+// machine describes the converted guest for one target.
+func machine(name string, t target.Target, f *guest.Facts, disks []vmdef.Disk) vmdef.VM {
+	vm := vmdef.VM{
+		Name: name, Arch: "x86_64", Machine: "q35", Firmware: "bios",
+		Disks: disks, Console: t.Console != "",
+	}
+	if f == nil {
+		vm.NICs = []vmdef.NIC{{Model: t.NICModel}}
+		return vm
+	}
+	vm.Title, vm.OSID = f.OS.Name, osinfoID(f.OS)
+	if arch := kernelArch(f); arch != "" {
+		vm.Arch = arch
+	}
+	if vm.Arch != "x86_64" && vm.Arch != "i686" {
+		vm.Machine = "virt"
+	}
+	if f.Firmware.UEFI && !f.Firmware.BIOS {
+		vm.Firmware = "efi"
+	}
+	for _, nic := range f.NICs {
+		vm.NICs = append(vm.NICs, vmdef.NIC{MAC: nic.MAC, Model: t.NICModel})
+	}
+	if len(vm.NICs) == 0 {
+		vm.NICs = []vmdef.NIC{{Model: t.NICModel}}
+	}
+	return vm
+}
+
+// kernelArch is the architecture of the kernel that starts, which decides about
+// the machine; the userland's may be smaller.
+func kernelArch(f *guest.Facts) string {
+	for _, k := range f.Kernels {
+		if k.Default && k.Arch != "" {
+			return k.Arch
+		}
+	}
+	return f.OS.Arch
+}
+
+// osinfoID names the system in the database of libosinfo, whose ids are made of
+// the vendor's domain, the product and its version. Unknown systems have none.
+func osinfoID(os guest.OS) string {
+	vendors := map[string]string{
+		"debian": "debian.org/debian", "ubuntu": "ubuntu.com/ubuntu", "fedora": "fedoraproject.org/fedora",
+		"rhel": "redhat.com/rhel", "centos": "centos.org/centos", "rocky": "rockylinux.org/rocky",
+		"almalinux": "almalinux.org/almalinux", "alpine": "alpinelinux.org/alpinelinux",
+		"sles": "suse.com/sles", "opensuse-leap": "opensuse.org/opensuse",
+	}
+	vendor, known := vendors[os.Distro]
+	if !known || os.Major == 0 {
+		return ""
+	}
+	version := strconv.Itoa(os.Major)
+	switch os.Distro {
+	case "debian", "fedora", "rocky", "almalinux":
+	case "ubuntu":
+		version = os.Version // "22.04"
+	default:
+		version += "." + strconv.Itoa(os.Minor)
+	}
+	return "http://" + vendor + "/" + version
+}
+
+// baseName is a file's name without its folder and its last extension.
+func baseName(path string) string {
+	name := filepath.Base(path)
+	if ext := filepath.Ext(name); ext != "" && ext != name {
+		name = strings.TrimSuffix(name, ext)
+	}
+	return name
+}
