@@ -2,6 +2,7 @@ package ext
 
 import (
 	"bytes"
+	"encoding/base64"
 	"io/fs"
 	"iter"
 
@@ -28,7 +29,7 @@ func (t *tree) Lookup(dir filesys.Node, name string) (filesys.Node, error) {
 		if err != nil {
 			return 0, err
 		}
-		if string(d.name) == name {
+		if in.matches(d, name) {
 			return filesys.Node(d.ino), nil
 		}
 	}
@@ -51,7 +52,7 @@ func (t *tree) ReadDir(dir filesys.Node) ([]filesys.Dirent, error) {
 		if len(out) >= t.v.limits.Entries {
 			return nil, in.at().TooBig("a directory of more than %d entries", len(out))
 		}
-		out = append(out, filesys.Dirent{Name: string(d.name), Node: filesys.Node(d.ino), Type: t.v.direntType(d)})
+		out = append(out, filesys.Dirent{Name: in.shown(d), Node: filesys.Node(d.ino), Type: t.v.direntType(d)})
 	}
 	return out, nil
 }
@@ -65,6 +66,22 @@ func (v *volume) dirNode(n filesys.Node) (*inode, error) {
 		return nil, filesys.ErrNotDir
 	}
 	return in, nil
+}
+
+// shown is the name of an entry. One that is encrypted may hold any byte, and
+// is shown in base64, without padding, of the alphabet for URLs.
+func (in *inode) shown(d dirent) string {
+	if in.has(flEncrypt) && !d.isDot() {
+		return base64.RawURLEncoding.EncodeToString(d.name)
+	}
+	return string(d.name)
+}
+
+func (in *inode) matches(d dirent, name string) bool {
+	if in.has(flEncrypt) {
+		return in.shown(d) == name
+	}
+	return string(d.name) == name
 }
 
 func (d dirent) isDot() bool {
@@ -93,7 +110,7 @@ func (v *volume) direntType(d dirent) filesys.Mode {
 func (v *volume) dirents(in *inode) iter.Seq2[dirent, error] {
 	return func(yield func(dirent, error) bool) {
 		err := v.eachDirPart(in, func(part []byte, at ondisk.Place) (bool, error) {
-			return v.eachDirent(part, at, func(d dirent) bool { return yield(d, nil) })
+			return v.eachDirent(in, part, at, func(d dirent) bool { return yield(d, nil) })
 		})
 		if err != nil {
 			yield(dirent{}, err)
@@ -153,7 +170,7 @@ func (v *volume) eachInlinePart(in *inode, f func(part []byte, at ondisk.Place) 
 }
 
 // eachDirent calls f for the entries that tile part; false when f said stop.
-func (v *volume) eachDirent(part []byte, at ondisk.Place, f func(dirent) bool) (bool, error) {
+func (v *volume) eachDirent(in *inode, part []byte, at ondisk.Place, f func(dirent) bool) (bool, error) {
 	for off := 0; off < len(part); {
 		rest := part[off:]
 		if len(rest) < direntHeader {
@@ -169,7 +186,8 @@ func (v *volume) eachDirent(part []byte, at ondisk.Place, f func(dirent) bool) (
 			continue
 		}
 		d.name = rest[direntHeader : direntHeader+nameLen]
-		if d.ino > v.inodeCount || nameLen == 0 || bytes.IndexByte(d.name, '/') >= 0 || bytes.IndexByte(d.name, 0) >= 0 {
+		plain := in.has(flEncrypt) || bytes.IndexByte(d.name, '/') < 0 && bytes.IndexByte(d.name, 0) < 0
+		if d.ino > v.inodeCount || nameLen == 0 || !plain {
 			return false, at.Corrupt("entry %q names inode %d of %d", d.name, d.ino, v.inodeCount)
 		}
 		if !f(d) {

@@ -27,7 +27,7 @@ func (t *tree) Open(n filesys.Node) (blockdev.Device, error) {
 		if err != nil {
 			return nil, err
 		}
-		return blockdev.FromBytes(p), nil
+		return &inlineFile{p, in.size(t.v)}, nil
 	}
 	return t.v.file(in), nil
 }

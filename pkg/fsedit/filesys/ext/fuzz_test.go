@@ -56,9 +56,11 @@ var fuzzLimits = ondisk.Limits{Cache: 1 << 20, Table: 1 << 20, Entries: 5000}
 // memory is a small image that can be written.
 type memory struct{ raw []byte }
 
-func (m memory) Size() int64                             { return int64(len(m.raw)) }
-func (m memory) ReadAt(p []byte, off int64) (int, error) { return bytes.NewReader(m.raw).ReadAt(p, off) }
-func (m memory) Sync() error                             { return nil }
+func (m memory) Size() int64 { return int64(len(m.raw)) }
+func (m memory) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(m.raw).ReadAt(p, off)
+}
+func (m memory) Sync() error { return nil }
 func (m memory) WriteAt(p []byte, off int64) (int, error) {
 	if off < 0 || off > m.Size() || int64(len(p)) > m.Size()-off {
 		return 0, io.ErrShortWrite

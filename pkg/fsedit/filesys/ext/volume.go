@@ -39,6 +39,9 @@ func newVolume(dev blockdev.Device, limits ondisk.Limits) (*volume, error) {
 	if err != nil {
 		return nil, err
 	}
+	if table := int64(geo.gdtBlocks) << geo.blockBits; table > limits.Table {
+		return nil, ondisk.At(layer, "superblock", superOffset).TooBig("%d bytes of group descriptors", table)
+	}
 	v := &volume{dev: dev, limits: limits, geometry: geo, blocks: newBlockCache(limits.Cache)}
 	v.state.Store(s)
 	return v, nil
