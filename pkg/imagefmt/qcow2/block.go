@@ -29,11 +29,12 @@ func (w *blockWriter) Append(b imagefmt.Block) error {
 	if b.Off%w.clusterSize() != 0 || short && (int64(b.Len) > w.clusterSize() || b.Off+int64(b.Len) <= w.size-sectorSize) {
 		return fmt.Errorf("qcow2: block %d+%d is not a cluster", b.Off, b.Len)
 	}
-	if err := w.endPart(); err != nil {
-		return err
-	}
 	w.pos = b.Off + int64(b.Len)
-	return w.appendBlock(b)
+	err := w.endPart()
+	if err == nil {
+		err = w.appendBlock(b)
+	}
+	return w.keep(err)
 }
 
 func (s *settings) encode(dst []byte, off int64, plain []byte) (imagefmt.Block, error) {

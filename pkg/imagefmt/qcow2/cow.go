@@ -54,17 +54,15 @@ func (u *updater) ownTable(off int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	content := make([]byte, 0)
+	content := make([]byte, m.clusterSize())
 	if table != 0 {
 		own, err := u.exclusive(m.l1[i], table)
 		if err != nil || own {
 			return table, err
 		}
-		if content, err = ondisk.Bytes(m.file, table, m.clusterSize()); err != nil {
+		if err := ondisk.Full(m.file, content, table); err != nil {
 			return 0, ondisk.At(layer, "L2 table", table).Wrap(err)
 		}
-	} else {
-		content = make([]byte, m.clusterSize())
 	}
 	host, err := u.counts.take(1)
 	if err != nil {
@@ -95,10 +93,16 @@ func (u *updater) writeTable(content []byte, host int64) error {
 }
 
 // exclusive reports whether the cluster at host, named by an entry of L1 or L2,
-// has no other reference. The flag alone says so, but it must not lie.
+// has no other reference. The flag alone says so, but it must not lie, nor may
+// the entry name a cluster of the tables that everything rests on.
 func (u *updater) exclusive(word uint64, host int64) (bool, error) {
 	if word&flagCopied == 0 {
 		return false, nil
+	}
+	for _, t := range u.fixedTables() {
+		if host < t.off+t.n && t.off < host+u.img.m.clusterSize() {
+			return false, ondisk.At(layer, t.name, t.off).Corrupt("the mapping names it as a cluster of its own, %#x", host)
+		}
 	}
 	n, err := u.counts.get(host >> u.img.m.clusterBits)
 	if err == nil && n != 1 {

@@ -59,6 +59,14 @@
 // that broke off. QEMU makes preallocated images at their full length, so no
 // good image is lost.
 //
+// QEMU counts disks in sectors of 512 bytes and cuts off the rest; a new image is
+// rounded up, an image with an odd size is read to its last byte.
+//
+// A change in place takes new clusters from behind the end of the file, or from
+// what it freed itself: a count of zero that somebody else left is not trusted.
+// A cluster is written in place only when the flag "copied" and its count agree.
+// Bitmaps get the flag in_use, which keeps their clusters accounted for.
+//
 // A compressed stream begins at any byte, and its last sector may belong to the
 // next one: the length in the entry is an upper bound. Compressed "zlib" data is
 // raw deflate without zlib's frame.

@@ -102,26 +102,34 @@ func (u *updater) WriteAt(p []byte, off int64) (int, error) {
 	return done, nil
 }
 
+// fixedTable is a part of the image that is no cluster of the guest.
+type fixedTable struct {
+	name   string
+	off, n int64
+}
+
+func (u *updater) fixedTables() [3]fixedTable {
+	h := u.img.hdr
+	return [3]fixedTable{
+		{"header", 0, 1},
+		{"L1 table", int64(h.L1Offset), int64(h.L1Size) * 8},
+		{"refcount table", u.counts.tableOff, int64(len(u.counts.table)) * 8},
+	}
+}
+
 // checkCounts refuses counts that do not even know the image's own tables, since
 // every decision to write in place rests on them.
 func (u *updater) checkCounts() error {
-	h := u.img.hdr
-	for _, r := range [][2]int64{
-		{0, 1},
-		{int64(h.L1Offset), int64(h.L1Size) * 8},
-		{int64(h.RefcountTableOffset), int64(h.RefcountTableClusters) << h.clusterBits},
-	} {
-		if r[1] == 0 {
-			continue
-		}
-		for cl := r[0] >> h.clusterBits; cl <= (r[0]+r[1]-1)>>h.clusterBits; cl++ {
+	bits := u.img.m.clusterBits
+	for _, t := range u.fixedTables() {
+		for cl := t.off >> bits; cl<<bits < t.off+t.n; cl++ {
 			v, err := u.counts.get(cl)
 			if err != nil {
 				return err
 			}
 			if v != 1 {
-				return ondisk.At(layer, "refcount", cl<<h.clusterBits).
-					Corrupt("a table of the image has a count of %d; repair the image with qemu-img check -r all", v)
+				return ondisk.At(layer, t.name, t.off).
+					Corrupt("a cluster of it has a count of %d; repair the image with qemu-img check -r all", v)
 			}
 		}
 	}

@@ -31,6 +31,7 @@ type writer struct {
 	partTo   int64  // and to
 
 	scratch []byte // for compressing clusters that come in by WriteAt
+	failure error  // the first one
 	done    bool
 	outcome error // of Finish, once done
 }
@@ -42,27 +43,41 @@ func (w *writer) WriteAt(p []byte, off int64) (int, error) {
 	if err := w.admit(off, int64(len(p))); err != nil {
 		return 0, err
 	}
+	n, err := w.write(p, off)
+	w.pos = off + n
+	return int(n), w.keep(err)
+}
+
+// keep remembers the first failure: what comes after it would be an image with
+// a part missing.
+func (w *writer) keep(err error) error {
+	if w.failure == nil {
+		w.failure = err
+	}
+	return err
+}
+
+func (w *writer) write(p []byte, off int64) (n int64, err error) {
 	size := w.clusterSize()
-	for n := int64(0); n < int64(len(p)); {
+	for n < int64(len(p)) {
 		rest := p[n:]
 		at := off + n
 		in := at & (size - 1)
 		if in == 0 && int64(len(rest)) >= size {
 			whole := rest[:ondisk.AlignDown(int64(len(rest)), size)]
 			if err := w.clusters(whole, at); err != nil {
-				return int(n), err
+				return n, err
 			}
 			n += int64(len(whole))
 			continue
 		}
 		piece := rest[:min(int64(len(rest)), size-in)]
 		if err := w.piece(piece, at); err != nil {
-			return int(n), err
+			return n, err
 		}
 		n += int64(len(piece))
 	}
-	w.pos = off + int64(len(p))
-	return len(p), nil
+	return n, nil
 }
 
 // Zero takes no room; over a backing file it hides what lies below.
@@ -70,11 +85,15 @@ func (w *writer) Zero(off, n int64) error {
 	if err := w.admit(off, n); err != nil {
 		return err
 	}
-	end := off + n
-	w.pos = end
+	w.pos = off + n
 	if w.backingFile == "" {
 		return nil
 	}
+	return w.keep(w.hide(off, off+n))
+}
+
+// hide covers what the backing file has from off to end.
+func (w *writer) hide(off, end int64) error {
 	size := w.clusterSize()
 	for off < end {
 		in := off & (size - 1)
@@ -97,6 +116,8 @@ func (w *writer) admit(off, n int64) error {
 	switch {
 	case w.done:
 		return fmt.Errorf("qcow2: the writer is finished")
+	case w.failure != nil:
+		return w.failure
 	case off < w.pos:
 		return fmt.Errorf("qcow2: write at %d after %d; writes must ascend", off, w.pos)
 	case !ondisk.InRange(off, n, w.size):
@@ -284,6 +305,9 @@ func (w *writer) Finish(ctx context.Context) error {
 }
 
 func (w *writer) finish() error {
+	if w.failure != nil {
+		return w.failure
+	}
 	if err := w.endPart(); err != nil {
 		return err
 	}

@@ -337,3 +337,28 @@ func TestAbortLeavesNoImage(t *testing.T) {
 		t.Errorf("probe: %v, %v", m, err)
 	}
 }
+
+// TestWriteFailureStays wants no image after a write that failed, even when the
+// caller goes on.
+func TestWriteFailureStays(t *testing.T) {
+	broken := errors.New("the disk is broken")
+	for _, o := range []string{"", "-c"} {
+		sink := imagefmttest.NewSink("out")
+		w, err := Format{}.Create(context.Background(), sink, 8<<20, createOptions(o))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink.File().OnWrite = func(int64, int) error { return broken }
+		_, err = w.WriteAt(imagefmttest.Pattern(0, 4<<20, 1), 0)
+		if !errors.Is(err, broken) {
+			t.Errorf("%q: write: %v", o, err)
+		}
+		sink.File().OnWrite = nil
+		if err := w.Finish(context.Background()); !errors.Is(err, broken) {
+			t.Errorf("%q: finish: %v", o, err)
+		}
+		if m, _ := (Format{}).Probe(sink.File()); m != ondisk.None {
+			t.Errorf("%q: there is an image", o)
+		}
+	}
+}
