@@ -37,7 +37,7 @@ func pendingView(s *source) (*pendingSource, error) {
 	if err != nil || l == nil {
 		return nil, err
 	}
-	what, err := l.judge(context.Background(), thisHost{}, s.file, s.size)
+	what, err := l.judge(context.Background(), thisHost{}, &diskFile{s.file, s.identity})
 	if err == nil && what == redo {
 		return &pendingSource{inner: s, log: l}, nil
 	}

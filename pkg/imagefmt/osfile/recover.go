@@ -43,11 +43,7 @@ func recoverLocked(ctx context.Context, h host, path string, f hostFile) (bool, 
 		return false, err
 	}
 	defer l.file.Close()
-	size, err := f.Size()
-	if err != nil {
-		return false, err
-	}
-	what, err := l.judge(ctx, h, f, size)
+	what, err := l.judge(ctx, h, f)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", path, err)
 	}
@@ -67,22 +63,36 @@ func recoverLocked(ctx context.Context, h host, path string, f hostFile) (bool, 
 func (l *redoLog) applyMembers(ctx context.Context, h host) error {
 	for _, m := range l.members {
 		path := filepath.Join(filepath.Dir(l.path), filepath.FromSlash(m.path))
-		other, err := openLog(h, logPath(path))
-		if err != nil {
-			return err
-		}
-		if other == nil {
-			continue
-		}
-		other.file.Close()
-		if !bytes.Equal(other.digest, m.digest) {
-			continue // a log of something else
-		}
-		if _, err := recoverFile(ctx, h, path); err != nil {
-			return err
+		if err := applyMember(ctx, h, path, m.digest); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	return nil
+}
+
+// applyMember replays the log of the file at path if it is the one that the
+// leader lists. The leader was found already, so the log is valid.
+func applyMember(ctx context.Context, h host, path string, digest []byte) error {
+	l, err := openLog(h, logPath(path))
+	if err != nil || l == nil {
+		return err
+	}
+	defer l.file.Close()
+	if !bytes.Equal(l.digest, digest) {
+		return nil // a log of something else
+	}
+	f, err := h.openImage(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := l.inspect(ctx, f); err != nil {
+		return err
+	}
+	if err := l.apply(f); err != nil {
+		return err
+	}
+	return removeLog(h, l.path)
 }
 
 func removeLog(h host, path string) error {

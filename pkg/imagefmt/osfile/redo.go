@@ -16,11 +16,21 @@ type progress struct {
 	new bool // something is already as it shall be
 }
 
-// inspect compares a file of the given size with its log, block by block. A
+// sized is as much of a host's file as a comparison needs.
+type sized interface {
+	io.ReaderAt
+	Size() (int64, error)
+}
+
+// inspect compares a file with its log, block by block. A
 // block that is neither old nor new was written by somebody else: then nothing
 // may be replayed, and the error names the log.
-func (l *redoLog) inspect(ctx context.Context, file io.ReaderAt, size int64) (progress, error) {
+func (l *redoLog) inspect(ctx context.Context, file sized) (progress, error) {
 	h := l.header
+	size, err := file.Size()
+	if err != nil {
+		return progress{}, err
+	}
 	p := progress{old: size != h.NewSize, new: size != h.OldSize}
 	if size < min(h.OldSize, h.NewSize) || size > max(h.OldSize, h.NewSize) {
 		return p, l.foreign()
@@ -99,7 +109,7 @@ const (
 )
 
 // judge decides about a log by itself, its leader and its file.
-func (l *redoLog) judge(ctx context.Context, h host, file io.ReaderAt, size int64) (verdict, error) {
+func (l *redoLog) judge(ctx context.Context, h host, file sized) (verdict, error) {
 	if !l.complete && l.header == (logHeader{}) {
 		return nothing, l.blank()
 	}
@@ -107,7 +117,7 @@ func (l *redoLog) judge(ctx context.Context, h host, file io.ReaderAt, size int6
 	if err != nil {
 		return nothing, err
 	}
-	p, err := l.inspect(ctx, file, size)
+	p, err := l.inspect(ctx, file)
 	switch {
 	case err != nil:
 		return nothing, err
