@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
 // commit is the way of a transaction to the disk. Its first file leads.
@@ -16,10 +17,15 @@ type commit struct {
 	files   []*txnFile
 	logs    []string // made so far
 	members []logMember
+	old     [maxRecord]byte
+	new     [maxRecord]byte
 }
 
 // log writes all logs, the leader's last: with that one they are valid.
 func (c *commit) log(ctx context.Context) error {
+	if len(c.files) > maxLogMembers {
+		return ondisk.Because(ondisk.ErrTooBig, "%d files are too many for one transaction", len(c.files))
+	}
 	lead := c.files[0]
 	dir := filepath.Dir(lead.real)
 	for _, f := range c.files[1:] {
@@ -69,7 +75,7 @@ func (c *commit) writeLog(ctx context.Context, out hostFile, f *txnFile, role ui
 	}
 	for e, err := range f.overlay.Changed(ctx) {
 		if err == nil {
-			err = logExtent(ctx, w, f, e)
+			err = c.logExtent(ctx, w, f, e)
 		}
 		if err != nil {
 			return nil, err
@@ -80,21 +86,21 @@ func (c *commit) writeLog(ctx context.Context, out hostFile, f *txnFile, role ui
 
 // logExtent logs one run of written bytes, in pieces that end at multiples of
 // maxRecord. Pieces that are as they were are left out.
-func logExtent(ctx context.Context, w *logWriter, f *txnFile, e blockdev.Extent) error {
-	old, new := make([]byte, maxRecord), make([]byte, maxRecord)
+func (c *commit) logExtent(ctx context.Context, w *logWriter, f *txnFile, e blockdev.Extent) error {
 	for off, end := e.Off, min(e.End(), f.size); off < end; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		n := min(end-off, maxRecord-off%maxRecord)
-		if err := readPadded(f.file, old[:n], off, f.oldSize); err != nil {
+		old, new := c.old[:n], c.new[:n]
+		if err := readPadded(f.file, old, off, f.oldSize); err != nil {
 			return err
 		}
-		if _, err := f.overlay.ReadAt(new[:n], off); err != nil {
+		if _, err := f.overlay.ReadAt(new, off); err != nil {
 			return err
 		}
-		if !bytes.Equal(old[:n], new[:n]) {
-			w.data(off, old[:n], new[:n])
+		if !bytes.Equal(old, new) {
+			w.data(off, old, new)
 		}
 		off += n
 	}

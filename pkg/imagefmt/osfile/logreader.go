@@ -46,7 +46,7 @@ const (
 	maxLogPath = 4096
 	// maxLogMembers bounds the files of one transaction.
 	maxLogMembers = 1024
-	// maxLogRecords bounds what a log may take in memory.
+	// maxLogRecords bounds what a log may take in memory: all records of it.
 	maxLogRecords = 1 << 20
 )
 
@@ -144,7 +144,7 @@ func (p *logParser) record() error {
 	p.digest.Write(payload)
 	logOrder.PutUint32(b[4:], 0)
 	sum := crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, payload)
-	if sum != h.Checksum || h.Number != p.number {
+	if sum != h.Checksum || h.Number != p.number || p.number > maxLogRecords {
 		return ondisk.Because(ondisk.ErrCorrupt, "record %d of the log is damaged", p.number)
 	}
 	p.number++
@@ -176,7 +176,7 @@ func (p *logParser) accept(h recordHeader, payload, before []byte) error {
 		r := logRecord{off: h.Off, n: h.Len, at: p.at - h.Len}
 		r.old = bytes.Clone(payload[:len(payload)-int(h.Len)])
 		ordered := len(l.records) == 0 || l.records[len(l.records)-1].end() <= r.off
-		if !ordered || r.end() > l.header.NewSize || len(l.records) == maxLogRecords {
+		if !ordered || r.end() > l.header.NewSize {
 			return bad
 		}
 		l.records = append(l.records, r)

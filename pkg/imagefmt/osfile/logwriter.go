@@ -8,6 +8,8 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -39,9 +41,14 @@ func (w *logWriter) write(p []byte) {
 	}
 }
 
-// record adds one record; the parts are its payload.
+// record adds one record; the parts are its payload. What a reader would refuse
+// is refused here.
 func (w *logWriter) record(kind uint32, off, n int64, parts ...[]byte) {
-	p := encode(recordHeader{Kind: kind, Number: w.number, Off: off, Len: n})
+	h := recordHeader{Kind: kind, Number: w.number, Off: off, Len: n}
+	if _, err := payloadSize(h); w.err == nil && (err != nil || w.number >= maxLogRecords) {
+		w.err = ondisk.Because(ondisk.ErrTooBig, "the change is too large for one transaction")
+	}
+	p := encode(h)
 	sum := crc32.Checksum(p, castagnoli)
 	for _, part := range parts {
 		sum = crc32.Update(sum, castagnoli, part)
