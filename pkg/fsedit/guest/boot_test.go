@@ -52,7 +52,9 @@ submenu 'Advanced options' $menuentry_id_option 'gnulinux-advanced-u' {
 		initrd	/boot/initrd.img-6.1.0-9-amd64
 	}
 }
-menuentry "Memory test" { linux16 /boot/memtest86+.bin }
+menuentry "Memory test" {
+	linux16 /boot/memtest86+.bin
+}
 menuentry "Firmware setup" {
 	fwsetup
 }
@@ -60,7 +62,7 @@ menuentry "Firmware setup" {
 
 // debianBoot is a guest with two kernels.
 func debianBoot() map[string]string {
-	files := map[string]string{"boot/grub/grub.cfg": fmt.Sprintf(grubCfg, "0"), "boot/grub/grubenv": "# GRUB Environment Block\nsaved_entry=old\n####", "etc/default/grub": ""}
+	files := map[string]string{"boot/grub/grub.cfg": fmt.Sprintf(grubCfg, "0"), "boot/grub/grubenv": "# GRUB Environment Block\nsaved_entry=gnulinux-advanced-u>old\n####", "etc/default/grub": ""}
 	for _, kv := range []string{"6.1.0-9-amd64", "6.1.0-18-amd64"} {
 		files["boot/vmlinuz-"+kv] = bzImage(kv)
 		files["boot/initrd.img-"+kv] = "cpio"
@@ -84,12 +86,12 @@ func describe(kernels []Kernel) string {
 
 func inspectBoot(files map[string]string) ([]Loader, []Kernel) {
 	v := fixture(files)
-	loaders, entries := findLoaders(v, testLimit, bootCode{loader: "grub2"})
+	loaders, entries, _ := findLoaders(v, testLimit, bootCode{loader: "grub2"})
 	return loaders, findKernels(v, testLimit, entries)
 }
 
 func TestKernelsOfDebian(t *testing.T) {
-	const want = `6.1.0-18-amd64 modules=/lib/modules/6.1.0-18-amd64 image=/boot/vmlinuz-6.1.0-18-amd64 initramfs=/boot/initrd.img-6.1.0-18-amd64 arch=x86_64 args="root=/dev/xvda1 ro quiet splash console=hvc0" default=true xen=false entries=2
+	const want = `6.1.0-18-amd64 modules=/lib/modules/6.1.0-18-amd64 image=/boot/vmlinuz-6.1.0-18-amd64 initramfs=/boot/initrd.img-6.1.0-18-amd64 arch=x86_64 args="root=/dev/xvda1 ro \"quiet splash\" console=hvc0" default=true xen=false entries=2
 6.1.0-9-amd64 modules=/lib/modules/6.1.0-9-amd64 image=/boot/vmlinuz-6.1.0-9-amd64 initramfs=/boot/initrd.img-6.1.0-9-amd64 arch=x86_64 args="root=/dev/xvda1 ro old" default=false xen=false entries=1
 `
 	loaders, kernels := inspectBoot(debianBoot())
@@ -103,9 +105,9 @@ func TestKernelsOfDebian(t *testing.T) {
 
 func TestDefaultOfGRUB(t *testing.T) {
 	for preset, want := range map[string]string{
-		"0": "6.1.0-18-amd64", "1>1": "6.1.0-9-amd64", "1": "6.1.0-18-amd64", "old": "6.1.0-9-amd64", "${saved_entry}": "6.1.0-9-amd64",
+		"0": "6.1.0-18-amd64", "1>1": "6.1.0-9-amd64", "1": "6.1.0-18-amd64", "old": "6.1.0-18-amd64", "${saved_entry}": "6.1.0-9-amd64",
 		"gnulinux-advanced-u>old": "6.1.0-9-amd64", "Advanced options>Debian, with Linux 6.1.0-9-amd64": "6.1.0-9-amd64",
-		"Debian, with Linux 6.1.0-9-amd64": "6.1.0-9-amd64", "gone": "6.1.0-18-amd64", "": "6.1.0-18-amd64",
+		"gone": "6.1.0-18-amd64", "": "6.1.0-18-amd64",
 	} {
 		files := debianBoot()
 		files["boot/grub/grub.cfg"] = fmt.Sprintf(grubCfg, preset)
@@ -144,7 +146,7 @@ func TestOtherLoaders(t *testing.T) {
 
 func TestLoaderEntries(t *testing.T) {
 	files := map[string]string{
-		"boot/grub2/grub.cfg": "insmod blscfg\nblscfg\n", "boot/grub2/grubenv": "# GRUB Environment Block\nsaved_entry=m-5.14.0-70.el9\nkernelopts=root=/dev/sda2 ro\n",
+		"boot/grub2/grub.cfg": "set default=\"${saved_entry}\"\ninsmod blscfg\nblscfg\n", "boot/grub2/grubenv": "# GRUB Environment Block\nsaved_entry=m-5.14.0-70.el9\nkernelopts=root=/dev/sda2 ro\n",
 		"boot/loader/entries/m-5.14.0-70.el9.conf":  "title RHEL 70\nlinux /vmlinuz-5.14.0-70.el9\ninitrd /initramfs-5.14.0-70.el9.img $tuned_initrd\noptions $kernelopts $tuned_params\n",
 		"boot/loader/entries/m-5.14.0-162.el9.conf": "title RHEL 162\nlinux /vmlinuz-5.14.0-162.el9\ninitrd /initramfs-5.14.0-162.el9.img\noptions root=/dev/sda2 rw\n",
 		"boot/vmlinuz-5.14.0-70.el9":                bzImage("5.14.0-70.el9"), "boot/vmlinuz-5.14.0-162.el9": bzImage("5.14.0-162.el9"),

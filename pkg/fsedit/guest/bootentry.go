@@ -21,6 +21,8 @@ type entryReader struct {
 	view    View
 	limit   int64
 	entries []bootEntry
+
+	warnings []string
 }
 
 // onDisk turns a path as a loader says it into one of the tree: the loader counts
@@ -164,8 +166,8 @@ func (r *entryReader) extlinux(p string) {
 }
 
 // loaderEntries reads the entries of the Boot Loader Specification (type 1) in
-// dir, newest first as boot loaders show them; saved names the default, vars the
-// variables of the loader's environment.
+// dir, newest first as boot loaders show them; saved is the default's name or
+// number, vars the variables of the loader's environment.
 func (r *entryReader) loaderEntries(dir, saved string, vars map[string]string) {
 	list, err := r.view.ReadDir(dir)
 	if err != nil {
@@ -199,7 +201,7 @@ func (r *entryReader) loaderEntries(dir, saved string, vars map[string]string) {
 	}
 	own := r.entries[from:]
 	slices.SortStableFunc(own, func(a, b bootEntry) int { return -compareVersions(a.id, b.id) })
-	r.choose(from, strings.TrimSuffix(saved, ".conf"), 0)
+	r.choose(from, strings.TrimSuffix(saved, ".conf"), small(saved))
 }
 
 // expand replaces whole words that are variables: "$kernelopts".

@@ -32,7 +32,9 @@ func root(name string, fstab string) map[string]string {
 }
 
 func broken1(s guest.Source) guest.Source {
-	s.Open = func() (filesys.Volume, filesys.FS, error) { return nil, nil, ondisk.Because(ondisk.ErrCorrupt, "bad superblock") }
+	s.Open = func() (filesys.Volume, filesys.FS, error) {
+		return nil, nil, ondisk.Because(ondisk.ErrCorrupt, "bad superblock")
+	}
 	return s
 }
 

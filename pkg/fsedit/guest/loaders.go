@@ -50,8 +50,7 @@ func bootEntries(r *entryReader, p, _ string) {
 }
 
 // findLoaders finds every loader whose configuration is there, with its entries.
-func findLoaders(v View, limit int64, boot bootCode) ([]Loader, []bootEntry) {
-	var loaders []Loader
+func findLoaders(v View, limit int64, boot bootCode) (loaders []Loader, entries []bootEntry, warnings []string) {
 	r := &entryReader{view: v, limit: limit}
 	seen := map[string]bool{}
 	for _, f := range loaderFiles {
@@ -69,7 +68,7 @@ func findLoaders(v View, limit int64, boot bootCode) ([]Loader, []bootEntry) {
 		}
 		loaders = append(loaders, l)
 	}
-	return loaders, preferDefault(r.entries)
+	return loaders, preferDefault(r.entries), r.warnings
 }
 
 // preferDefault keeps one default of several loaders: the first one's, since the

@@ -13,7 +13,11 @@ func (in *inspection) study(ctx context.Context, tree *Tree) error {
 	var entries []bootEntry
 	steps := []func(){
 		func() { f.OS = readOS(tree, limits.Text); readSystem(tree, limits.Text, &f.OS) },
-		func() { f.Loaders, entries = findLoaders(tree, limits.Text, boot) },
+		func() {
+			var warnings []string
+			f.Loaders, entries, warnings = findLoaders(tree, limits.Text, boot)
+			f.Warnings = append(f.Warnings, warnings...)
+		},
 		func() { f.Kernels = findKernels(tree, limits.Text, entries) },
 		func() { f.NICs = readNICs(tree, limits.Text) },
 		func() {
