@@ -92,6 +92,15 @@ func (l *Line) Words() []Word {
 	return words
 }
 
+// Raw are all words as they stand in the line, "--" and what follows included.
+func (l *Line) Raw() []string {
+	all := make([]string, len(l.parts))
+	for i, p := range l.parts {
+		all[i] = p.word.Raw
+	}
+	return all
+}
+
 // end is the number of words before "--".
 func (l *Line) end() int {
 	for i, p := range l.parts {
