@@ -155,11 +155,10 @@ func (o *outward) stamp(dst string, attr filesys.Attr) error {
 			return err
 		}
 	}
-	if attr.Mode.IsSymlink() {
-		return osfile.Lutimes(o.root, dst, attr.Atime, attr.Mtime)
+	if !attr.Mode.IsSymlink() {
+		if err := o.root.Chmod(dst, attr.Mode.FS()); err != nil {
+			return err
+		}
 	}
-	if err := o.root.Chmod(dst, attr.Mode.FS()); err != nil {
-		return err
-	}
-	return o.root.Chtimes(dst, attr.Atime, attr.Mtime)
+	return osfile.Chtimes(o.root, dst, attr.Atime, attr.Mtime)
 }

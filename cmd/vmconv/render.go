@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/vmconv/vmconv/pkg/convert"
 	"github.com/vmconv/vmconv/pkg/fsedit/bootcheck"
@@ -53,21 +52,20 @@ func renderReport(w io.Writer, r convert.Report) {
 	}
 }
 
-// renderChecks prints the bootability table.
+// renderChecks prints the bootability table. Only a row that does not pass shows
+// its id, which --accept takes.
 func renderChecks(w io.Writer, checks []bootcheck.Row) {
 	fmt.Fprintln(w, "Will it start?")
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range checks {
-		state := "yes"
-		switch {
-		case !c.Pass && c.Required:
-			state = "NO"
-		case !c.Pass:
-			state = "no"
+		state, id := "yes", ""
+		if !c.Pass {
+			state, id = "no", " ["+c.ID+"]"
+			if c.Required {
+				state = "NO"
+			}
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t[%s]\n", state, printable(c.Text), printable(c.Evidence), c.ID)
+		fmt.Fprintf(w, "  %-3s  %-50s %s%s\n", state, printable(c.Text), printable(c.Evidence), id)
 	}
-	t.Flush()
 }
 
 func indent(text, by string) string {
