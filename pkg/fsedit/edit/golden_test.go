@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
+	"github.com/vmconv/vmconv/pkg/imagefmt/testtool"
 )
 
 var update = flag.Bool("update", false, "write what the edits do today as what they should do")
@@ -54,6 +55,8 @@ func golden(t *testing.T, name string) {
 	var want []byte
 	for _, f := range archive.Files {
 		switch rest, in := strings.CutPrefix(f.Name, "in/"); {
+		case in && filepath.Base(rest) == "grubenv": // 1024 bytes, without a last newline
+			base.put(t, rest, string(f.Data)+strings.Repeat("#", 1024-len(f.Data)))
 		case in:
 			base.put(t, rest, string(f.Data))
 		case f.Name == "facts.json":
@@ -72,8 +75,22 @@ func golden(t *testing.T, name string) {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 	base.apply(t, changes)
+	askGRUB(t, base, changes)
 	if again, changes := plan(t, base, job); len(changes) > 0 {
 		t.Errorf("a second run changes more:\n%s", again)
+	}
+}
+
+// askGRUB has GRUB's own programs read what was changed.
+func askGRUB(t *testing.T, base folder, changes []Change) {
+	t.Helper()
+	for _, c := range changes {
+		switch filepath.Base(c.Path) {
+		case "grub.cfg":
+			testtool.Run(t, "grub-script-check", base.host(c.Path))
+		case "grubenv":
+			testtool.Run(t, "grub-editenv", base.host(c.Path), "list")
+		}
 	}
 }
 

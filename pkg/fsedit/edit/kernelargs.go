@@ -17,17 +17,6 @@ type arguments struct {
 	all       bool // add what the target wants of every entry
 }
 
-// change is the new words; the same ones when nothing is to be done.
-func (a arguments) change(words []string) []string {
-	var out []string
-	for _, word := range words {
-		if word = a.word(word, out, words); word != "" {
-			out = append(out, word)
-		}
-	}
-	return append(out, a.missing(out)...)
-}
-
 // word is what becomes of one word; "" when it goes. done are the words before
 // it as they are now, all the words as they were.
 func (a arguments) word(word string, done, all []string) string {
@@ -98,9 +87,8 @@ func (a arguments) allowed(key, value string) string {
 	return key + "=" + strings.Join(kept, ",")
 }
 
-// line changes a command line and keeps its blanks; what follows "--" is init's.
-func (a arguments) line(text string) string {
-	l := cmdline.Parse(text)
+// edit changes a command line and keeps its blanks; what follows "--" is init's.
+func (a arguments) edit(l *cmdline.Line) {
 	var words, done []string
 	for _, w := range l.Words() {
 		words = append(words, w.Raw)
@@ -113,23 +101,20 @@ func (a arguments) line(text string) string {
 		done = append(done, word)
 		return []string{word}
 	})
-	for _, word := range a.missing(done) {
-		l.Append(word)
-	}
-	return l.String()
-}
-
-// missing are the arguments that the target wants and words lack.
-func (a arguments) missing(words []string) []string {
 	if !a.all {
-		return nil
+		return
 	}
-	return slices.DeleteFunc(slices.Clone(a.needs.Args), func(w string) bool { return slices.Contains(words, w) })
+	for _, word := range a.needs.Args {
+		if !slices.Contains(done, word) {
+			l.Append(word)
+		}
+	}
 }
 
 // KernelArgs is a kernel command line as it has to be on the target: for a guest
 // whose kernel the virtual machine starts itself.
 func KernelArgs(job Job, line string, initramfs bool) string {
-	a := arguments{names: newNames(job), needs: job.Needs, initramfs: initramfs, all: true}
-	return a.line(line)
+	l := cmdline.Parse(line)
+	arguments{names: newNames(job), needs: job.Needs, initramfs: initramfs, all: true}.edit(l)
+	return l.String()
 }
