@@ -16,7 +16,8 @@ type Level int
 const (
 	Volumes Level = iota // no system is looked for
 	Mounts               // the root and fstab: to read and edit files
-	Full                 // everything in Facts
+	Full                 // everything in Facts but Kernel.Generator
+	Deep                 // Kernel.Generator too: every initramfs is unpacked once
 )
 
 // Options tune [Inspect].

@@ -3,6 +3,8 @@ package guest
 import (
 	"context"
 	"fmt"
+
+	"github.com/vmconv/vmconv/pkg/fsedit/initramfs"
 )
 
 // study fills in the facts of level Full.
@@ -35,6 +37,33 @@ func (in *inspection) study(ctx context.Context, tree *Tree) error {
 			return err
 		}
 		step()
+	}
+	if in.opts.Level >= Deep {
+		return in.generators(ctx, tree)
+	}
+	return nil
+}
+
+// generators tells of each initramfs what made it.
+func (in *inspection) generators(ctx context.Context, tree *Tree) error {
+	for i := range in.facts.Kernels {
+		k := &in.facts.Kernels[i]
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if k.Initramfs == "" {
+			continue
+		}
+		dev, err := tree.Open(k.Initramfs)
+		if err == nil {
+			var image *initramfs.Image
+			if image, err = initramfs.Read(dev, dev.Size(), initramfs.Options{Limits: in.opts.Limits}); err == nil {
+				k.Generator = string(image.Generator().Kind)
+			}
+		}
+		if err != nil {
+			in.warn("%s: %v", k.Initramfs, err)
+		}
 	}
 	return nil
 }
