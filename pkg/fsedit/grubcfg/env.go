@@ -36,24 +36,24 @@ func ParseEnv(data []byte) (*Env, error) {
 	text := strings.TrimRight(string(data), "#")
 	e := &Env{size: len(data)}
 	for text != "" {
-		n := lineLength(text)
+		n, _ := lineLength(text)
 		e.lines = append(e.lines, text[:n])
 		text = text[n:]
 	}
 	return e, nil
 }
 
-// lineLength counts to the newline that no backslash escapes.
-func lineLength(text string) int {
+// lineLength counts to the newline that no backslash escapes, if there is one.
+func lineLength(text string) (n int, ended bool) {
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '\\':
 			i++
 		case '\n':
-			return i + 1
+			return i + 1, true
 		}
 	}
-	return len(text)
+	return len(text), false
 }
 
 // Get is the value of a variable.
@@ -112,7 +112,7 @@ func (e *Env) Set(name, value string) error {
 		e.lines[i] = line
 		return nil
 	}
-	if n := len(e.lines); !strings.HasSuffix(e.lines[n-1], "\n") {
+	if _, ended := lineLength(e.lines[len(e.lines)-1]); !ended {
 		return at.Corrupt("text without an end behind the variables")
 	}
 	e.lines = append(e.lines, line)
