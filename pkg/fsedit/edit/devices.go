@@ -183,6 +183,10 @@ var reportOnly = []string{
 	"/etc/suspend.conf", "/etc/uswsusp.conf", "/etc/docker/daemon.json",
 }
 
+// filter is a setting of lvm.conf(5) that takes only disks of some names; a
+// volume group on others is not found.
+var filter = regexp.MustCompile(`^\s*(?:global_)?filter\s*=.*/dev/(?:hd|sd|vd|xvd)`)
+
 // report warns, with file and line, about names in files that are not edited.
 func (e devices) report(s *Staged, job Job, n *names) error {
 	for _, p := range reportOnly {
@@ -194,7 +198,12 @@ func (e devices) report(s *Staged, job Job, n *names) error {
 			return err
 		}
 		eachLine(text, func(number int, line string) string {
-			if spec := mention.FindString(line); spec != "" && !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			spec := mention.FindString(line)
+			switch {
+			case strings.HasPrefix(strings.TrimSpace(line), "#"):
+			case filter.MatchString(line):
+				s.Warn(e.Name(), "%s:%d takes disks of some names only; make it take those of the target", p, number)
+			case spec != "":
 				s.Warn(e.Name(), "%s:%d names %s; left as it is", p, number, spec)
 			}
 			return line

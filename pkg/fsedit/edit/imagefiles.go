@@ -159,8 +159,8 @@ func (f *imageFiles) force(kind initramfs.Kind, drivers []string) error {
 			return f.put("conf/modules", addModules(nil, drivers))
 		}
 		return f.edit("conf/modules", func(text []byte) []byte { return addModules(text, drivers) })
-	case initramfs.Dracut: // dracut.cmdline(7): rd.driver.pre
-		line := "rd.driver.pre=" + strings.Join(drivers, ",") + "\n"
+	case initramfs.Dracut: // dracut.cmdline(7): rd.driver.pre, one for each driver
+		line := "rd.driver.pre=" + strings.Join(drivers, " rd.driver.pre=") + "\n"
 		return f.put("etc/cmdline.d/20-vmconv.conf", []byte(line))
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
+	"github.com/vmconv/vmconv/pkg/fsedit/kmod"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -97,17 +98,23 @@ func (e initramfsEdit) kernel(s *Staged, job Job, k guest.Kernel) error {
 	return seg.stage(e.Name())
 }
 
-// modules are the wanted drivers that the kernel has as modules.
-func (e initramfsEdit) modules(s *Staged, job Job, k guest.Kernel, tree interface {
-	Builtin(string) bool
-	Resolve(string) []string
-}) ([]string, error) {
+// modules are the wanted drivers that the kernel has as modules on the disk. One
+// that is only in its initramfs is there already.
+func (e initramfsEdit) modules(s *Staged, job Job, k guest.Kernel, root *kmod.Tree) ([]string, error) {
 	var names []string
 	for _, d := range job.Needs.Drivers {
-		switch {
-		case tree.Builtin(d.Module):
-		case len(tree.Resolve(d.Module)) > 0:
+		if root.Builtin(d.Module) {
+			continue
+		}
+		if len(root.Resolve(d.Module)) > 0 {
 			names = append(names, d.Module)
+			continue
+		}
+		have, err := LoadDrivers(s, k, job.Limits)
+		switch {
+		case err != nil:
+			return nil, err
+		case have.Find(d.Module) != "":
 		case d.Required:
 			return nil, ondisk.Because(ondisk.ErrUnsupported, "it lacks the driver %s (%s)", d.Module, d.Why)
 		default:

@@ -14,6 +14,7 @@ var tags = []struct {
 }{
 	{"UUID=", "/dev/disk/by-uuid/", func(f *guest.Filesystem) string { return f.UUID }},
 	{"PARTUUID=", "/dev/disk/by-partuuid/", func(f *guest.Filesystem) string { return f.PartUUID }},
+	{"PARTLABEL=", "/dev/disk/by-partlabel/", func(f *guest.Filesystem) string { return f.PartLabel }},
 	{"LABEL=", "/dev/disk/by-label/", func(f *guest.Filesystem) string { return f.Label }},
 }
 
