@@ -105,6 +105,8 @@ func (f *convertFlags) validate(args []string) error {
 		return usagef("format options go behind --opt: --opt %s", f.output)
 	case len(args) > 1 && f.output != "" && !isFolder(f.output):
 		return usagef("several machines need a folder: -o %s/", f.output)
+	case f.output == "-" && (len(f.to) > 0 || f.asJSON || len(args) > 1 || len(f.image.disks) > 1):
+		return usagef("-o - is one disk on stdout: no --to, no --json, no second machine")
 	case len(f.to) == 0 && f.outFormat == "" && filepath.Ext(f.output) == "":
 		return usagef("convert to what? --to TARGET for another hypervisor, -O FORMAT for another format")
 	}
@@ -242,6 +244,9 @@ type outputs struct {
 }
 
 func (o *outputs) Create(path string) (imagefmt.Sink, error) {
+	if path == "-" {
+		return osfile.Stream(os.Stdout), nil
+	}
 	out, err := o.set.Create(path, o.options)
 	if err != nil {
 		return nil, err
@@ -255,8 +260,8 @@ func (a *app) checkSpace(ctx context.Context, s *session, dests []convert.Destin
 	need := map[string]int64{}
 	for _, dst := range dests {
 		for i, d := range dst.Disks {
-			if d.Options.Compress {
-				continue // nobody knows before how well it packs
+			if info, err := os.Stat(d.Path); err == nil && !info.Mode().IsRegular() || d.Path == "-" || d.Options.Compress {
+				continue // takes no room here, or nobody knows before how much
 			}
 			n, err := convert.Estimate(ctx, s.disks[i].overlay)
 			if err != nil {
@@ -281,6 +286,9 @@ func (a *app) checkSpace(ctx context.Context, s *session, dests []convert.Destin
 func (a *app) printReport(f *convertFlags, name string, r convert.Report) error {
 	for _, w := range r.Warnings {
 		a.ui.warn(name, w.Edit, w.Text)
+	}
+	if f.output == "-" {
+		return nil // stdout is the disk
 	}
 	if f.asJSON {
 		return a.printJSON(r)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -43,7 +44,7 @@ func (a *app) destination(f *convertFlags, t *target.Target, disks []string, nam
 		return convert.Destination{}, err
 	}
 	first := outputPath(f.output, name, creator.Extension())
-	stem := strings.TrimSuffix(first, filepath.Ext(first))
+	stem := besides(first, name)
 	d := convert.Destination{Target: t, Name: filepath.Base(stem)}
 	for i := range disks {
 		path := first
@@ -123,18 +124,25 @@ func formatOptions(options []string, c imagefmt.Creator) (map[string]string, err
 	return values, nil
 }
 
-// outputPath is where the first disk goes: -o as it is, a file in the folder
-// that -o names, or NAME.EXT here.
+// outputPath is where the first disk goes: to what -o names, a file in the folder
+// that it names, or NAME.EXT here.
 func outputPath(output, name, ext string) string {
 	switch {
 	case output == "":
 		return name + "." + ext
 	case isFolder(output):
 		return filepath.Join(output, name+"."+ext)
-	case filepath.Ext(output) == "":
-		return output + "." + ext
 	}
 	return output
+}
+
+// besides is what the names of the other outputs begin with: those of the disk
+// without its extension, or the machine's when the disk is a block device.
+func besides(disk, name string) string {
+	if info, err := os.Stat(disk); err == nil && !info.Mode().IsRegular() {
+		return name
+	}
+	return strings.TrimSuffix(disk, filepath.Ext(disk))
 }
 
 // machineName is the source's file name without its extension.

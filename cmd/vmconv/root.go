@@ -90,6 +90,7 @@ func (i interrupted) Error() string {
 }
 
 func newRoot(a *app) *cobra.Command {
+	var printVersion bool
 	root := &cobra.Command{
 		Use:   "vmconv",
 		Short: "Move virtual machines between hypervisors, on their disks, without running them",
@@ -117,6 +118,7 @@ guest code. The source is never written.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v; see 'vmconv %s --help'", err, cmd.Name())
 	})
+	root.Flags().BoolVarP(&printVersion, "version", "V", false, "print the version")
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	root.AddCommand(
 		newConvert(a), newInspect(a), newCat(a), newLs(a), newCp(a), newEdit(a),

@@ -20,28 +20,32 @@ func newVersion(a *app) *cobra.Command {
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			a.ui.json = asJSON
-			commit := "unknown"
-			if info, ok := debug.ReadBuildInfo(); ok {
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						commit = s.Value
-					}
-				}
-			}
-			if asJSON {
-				return a.printJSON(struct {
-					Schema  string `json:"schema"`
-					Version string `json:"version"`
-					Commit  string `json:"commit"`
-					Go      string `json:"go"`
-				}{"vmconv.version/1", version, commit, runtime.Version()})
-			}
-			_, err := fmt.Fprintf(a.stdout, "vmconv %s (commit %s, %s)\n", version, commit, runtime.Version())
-			return err
+			return a.printVersion(asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+func (a *app) printVersion(asJSON bool) error {
+	commit := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				commit = s.Value
+			}
+		}
+	}
+	if asJSON {
+		return a.printJSON(struct {
+			Schema  string `json:"schema"`
+			Version string `json:"version"`
+			Commit  string `json:"commit"`
+			Go      string `json:"go"`
+		}{"vmconv.version/1", version, commit, runtime.Version()})
+	}
+	_, err := fmt.Fprintf(a.stdout, "vmconv %s (commit %s, %s)\n", version, commit, runtime.Version())
+	return err
 }
 
 // noArgs refuses arguments with a usage error.
