@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/vmconv/vmconv/pkg/fsedit"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
@@ -245,5 +246,21 @@ func BenchmarkCat(b *testing.B) {
 	for b.Loop() {
 		m := mustOpen(b, fsedit.Options{Level: guest.Mounts}, d)
 		cat(b, m, "/etc/fstab")
+	}
+}
+
+// TestIOFSOverExt lets the standard library judge a real filesystem.
+func TestIOFSOverExt(t *testing.T) {
+	m := mustOpen(t, fsedit.Options{}, ext(t, 8, rootFiles("")))
+	v, err := m.Filesystem("sda")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := v.Root("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fstest.TestFS(filesys.IOFS(tree), "etc/fstab", "bin", "usr/bin/sh", "lost+found"); err != nil {
+		t.Error(err)
 	}
 }
