@@ -48,6 +48,15 @@ var packages = map[string]string{
 	"virt-xml-validate":  "libvirt-clients",
 	"xfs_io":             "xfsprogs",
 	"busybox":            "busybox-static",
+	"blkid":              "util-linux",
+	"mkswap":             "util-linux",
+	"mkfs.xfs":           "xfsprogs",
+	"mkfs.btrfs":         "btrfs-progs",
+	"mkfs.vfat":          "dosfstools",
+	"mkfs.ntfs":          "ntfs-3g",
+	"mkfs.exfat":         "exfatprogs",
+	"mkfs.f2fs":          "f2fs-tools",
+	"cryptsetup":         "cryptsetup-bin",
 }
 
 // Need fails the test unless every named program is installed.
