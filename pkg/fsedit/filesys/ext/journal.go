@@ -175,6 +175,9 @@ func (j *journal) check() error {
 	if unknown := s.Incompat &^ jiKnown; unknown != 0 {
 		return j.at().Unsupported("incompat bits %#x", unknown)
 	}
+	if s.ROCompat != 0 {
+		return j.at().Unsupported("ro_compat bits %#x", s.ROCompat)
+	}
 	if j.has(jiChecksumV2) && j.has(jiChecksumV3) || j.checksums() && s.Compat&jcChecksum != 0 {
 		return j.at().Corrupt("two kinds of checksums")
 	}

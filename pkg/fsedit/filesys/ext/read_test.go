@@ -21,13 +21,13 @@ type mkfsRow struct {
 
 var mkfsRows = []mkfsRow{
 	{name: "ext4", args: "-t ext4"},
-	{name: "ext4-1k", args: "-t ext4 -b 1024"},
+	{name: "ext4-1k", args: "-t ext4 -b 1024", populate: fsedittest.Populate{Entries: 3000}},
 	{name: "ext4-2k-i512", args: "-t ext4 -b 2048 -I 512"},
 	{name: "ext2", args: "-t ext2 -I 128", populate: fsedittest.Populate{OldTimes: true}},
-	{name: "ext2-1k", args: "-t ext2 -b 1024 -O ^dir_index", populate: fsedittest.Populate{}},
+	{name: "ext2-1k", args: "-t ext2 -b 1024 -O ^dir_index"},
 	{name: "ext2-rev0", args: "-t ext2 -r 0 -b 1024", populate: fsedittest.Populate{OldTimes: true, NoXattrs: true}},
 	{name: "ext3", args: "-t ext3 -I 128", populate: fsedittest.Populate{OldTimes: true}},
-	{name: "ext3-1k", args: "-t ext3 -b 1024", populate: fsedittest.Populate{Far: 5 << 30}},
+	{name: "ext3-1k", args: "-t ext3 -b 1024", populate: fsedittest.Populate{Entries: 3000, Far: 5 << 30}},
 	{name: "uninit_bg", args: "-t ext4 -O ^metadata_csum,uninit_bg"},
 	{name: "centos6", args: "-t ext4 -O ^metadata_csum,uninit_bg,^64bit,^flex_bg -I 256"},
 	{name: "i128", args: "-t ext4 -I 128", populate: fsedittest.Populate{OldTimes: true}},
@@ -88,6 +88,9 @@ func TestKernelTree(t *testing.T) {
 			t.Parallel()
 			image := row.mkfs(t)
 			dir, unmount := fsedittest.Mount(t, image, row.mount)
+			if row.populate.Entries == 0 {
+				row.populate.Entries = 800
+			}
 			row.populate.Fill(t, dir)
 			unmount()
 			dir, unmount = fsedittest.Mount(t, image, "ro")

@@ -199,7 +199,11 @@ func (g *geometry) checkGroups(s *superState, at ondisk.Place) error {
 	if g.clustersPerGroup == 0 || g.clustersPerGroup > perBitmap || g.clustersPerGroup%8 != 0 {
 		return at.In("blocks per group").Corrupt("%d", g.clustersPerGroup)
 	}
-	if g.firstData > 1 || g.blockCount <= g.firstData {
+	first := uint64(0)
+	if g.blockSize == 1024 && g.clusterBits == 0 {
+		first = 1 // block 0 is the boot block
+	}
+	if g.firstData != first || g.blockCount <= first {
 		return at.In("blocks").Corrupt("%d, the first of them %d", g.blockCount, g.firstData)
 	}
 	n := (g.blockCount - g.firstData + uint64(g.blocksPerGroup) - 1) / uint64(g.blocksPerGroup)
