@@ -70,33 +70,46 @@ func (x *Index) All() iter.Seq2[string, []Value] {
 
 // ParseIndex reads a binary index. Bytes that are none are ondisk.ErrFormat.
 func ParseIndex(data []byte, limits ondisk.Limits) (*Index, error) {
+	x := &Index{values: map[string][]Value{}}
+	err := walkIndex(data, limits, func(key string, values []Value) error {
+		if _, twice := x.values[key]; twice {
+			return ondisk.Because(ondisk.ErrCorrupt, "key %q occurs twice", key)
+		}
+		x.values[key] = values
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// walkIndex gives the keys of an index to emit, in ascending order.
+func walkIndex(data []byte, limits ondisk.Limits, emit func(string, []Value) error) error {
 	at := ondisk.At("kmod", "index", 0)
 	limits = limits.OrDefault()
 	if int64(len(data)) > limits.Table || len(data) > nodeOffset {
-		return nil, at.TooBig("%d bytes", len(data))
+		return at.TooBig("%d bytes", len(data))
 	}
 	c := ondisk.NewCursor(data, binary.BigEndian)
 	magic, version, root := c.U32(), c.U32(), c.U32()
 	switch {
 	case magic == indexOldMagic:
-		return nil, at.In("magic").Unsupported("an index of module-init-tools before 3.5")
+		return at.In("magic").Unsupported("an index of module-init-tools before 3.5")
 	case c.Err() != nil || magic != indexMagic:
-		return nil, at.In("magic").Format("no index of modules")
+		return at.In("magic").Format("no index of modules")
 	case version>>16 != indexMajor:
-		return nil, at.In("version").Unsupported("version %d.%d", version>>16, version&0xFFFF)
+		return at.In("version").Unsupported("version %d.%d", version>>16, version&0xFFFF)
 	}
-	d := indexDecoder{data: data, out: &Index{values: map[string][]Value{}}, seen: make([]bool, len(data)), left: limits.Table}
-	if err := d.node(root, nil); err != nil {
-		return nil, err
-	}
-	return d.out, nil
+	d := indexDecoder{data: data, emit: emit, seen: make([]bool, len(data)), left: limits.Table}
+	return d.node(root, nil)
 }
 
 // indexDecoder walks a trie. No two references may lead to one node, so that
 // it takes no longer than the file is.
 type indexDecoder struct {
 	data []byte
-	out  *Index
+	emit func(string, []Value) error
 	seen []bool
 	left int64 // bytes that keys may still take
 }
@@ -162,11 +175,10 @@ func (d *indexDecoder) valuesOf(c *ondisk.Cursor, key string) error {
 		v.Text = string(cString(c))
 		list = append(list, v)
 	}
-	if _, twice := d.out.values[key]; twice {
-		return ondisk.Because(ondisk.ErrCorrupt, "key %q occurs twice", key)
+	if c.Err() != nil || len(list) == 0 {
+		return c.Err()
 	}
-	d.out.values[key] = list
-	return c.Err()
+	return d.emit(key, list)
 }
 
 // cString takes the characters up to a NUL, and the NUL.

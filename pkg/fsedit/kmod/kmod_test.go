@@ -504,3 +504,10 @@ func FuzzText(f *testing.F) {
 		tree.Resolve(name)
 	})
 }
+
+func BenchmarkLoad(b *testing.B) {
+	dir, _ := host(b)
+	for b.Loop() {
+		load(b, reader(dir))
+	}
+}

@@ -1,6 +1,8 @@
 package kmod
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"io/fs"
 	"math"
@@ -50,13 +52,13 @@ func Load(read ReadFile, opts Options) (*Tree, error) {
 	for i := range deps {
 		t.add(&deps[i])
 	}
-	if t.aliases, err = l.aliases("modules.alias", t.rank); err != nil {
+	if t.aliases, err = l.aliases("modules.alias"); err != nil {
 		return nil, err
 	}
-	if t.symbols, err = l.aliases("modules.symbols", t.rank); err != nil {
+	if t.symbols, err = l.aliases("modules.symbols"); err != nil {
 		return nil, err
 	}
-	if t.builtinAliases, err = l.aliases("modules.builtin.alias", t.rank); err != nil {
+	if t.builtinAliases, err = l.aliases("modules.builtin.alias"); err != nil {
 		return nil, err
 	}
 	if t.builtin, err = l.builtin(); err != nil {
@@ -113,23 +115,28 @@ func (l loader) text(name string) ([]byte, error) {
 	return data, err
 }
 
-// index reads NAME.bin; nil where the text is to be used.
-func (l loader) index(name string) (*Index, error) {
-	data, err := l.read(name + ".bin")
-	if err != nil {
-		return nil, err
-	}
-	return ParseIndex(data, l.limits)
+// record is one key of an index.
+type record struct {
+	key    string
+	values []Value
 }
 
-// either reads the binary form or else the text; both are nil where the file is
-// missing. Damage in the binary form counts only where there is no text.
-func (l loader) either(name string) (*Index, []byte, error) {
-	x, binErr := l.index(name)
+// either reads the binary form, whose records are then not nil, or else the
+// text, which is nil where the file is missing. Damage in the binary form
+// counts only where there is no text.
+func (l loader) either(name string) (records []record, text []byte, err error) {
+	data, binErr := l.read(name + ".bin")
 	if binErr == nil {
-		return x, nil, nil
+		records = []record{}
+		binErr = walkIndex(data, l.limits, func(key string, values []Value) error {
+			records = append(records, record{key, values})
+			return nil
+		})
 	}
-	text, err := l.text(name)
+	if binErr == nil {
+		return records, nil, nil
+	}
+	text, err = l.text(name)
 	if errors.Is(err, fs.ErrNotExist) && !errors.Is(binErr, fs.ErrNotExist) {
 		err = ondisk.At("kmod", name+".bin", ondisk.NoOffset).Wrap(binErr)
 	}
@@ -137,87 +144,87 @@ func (l loader) either(name string) (*Index, []byte, error) {
 }
 
 func (l loader) deps() ([]Module, error) {
-	x, text, err := l.either("modules.dep")
+	records, text, err := l.either("modules.dep")
 	if err != nil {
 		return nil, err
 	}
-	if x == nil {
+	if records == nil {
 		return ParseDep(text)
 	}
-	type ranked struct {
-		Module
-		priority uint32
-	}
-	var all []ranked
-	for _, values := range x.All() {
-		for _, v := range values[:min(1, len(values))] {
-			m, err := ParseDep([]byte(v.Text))
-			if err != nil || len(m) != 1 {
-				return nil, ondisk.At("kmod", "modules.dep.bin", ondisk.NoOffset).Corrupt("record %q", v.Text)
-			}
-			all = append(all, ranked{m[0], v.Priority})
+	slices.SortStableFunc(records, func(a, b record) int { return cmp.Compare(a.values[0].Priority, b.values[0].Priority) })
+	all := make([]Module, 0, len(records))
+	for _, r := range records {
+		m, err := ParseDep([]byte(r.values[0].Text))
+		if err != nil || len(m) != 1 {
+			return nil, ondisk.At("kmod", "modules.dep.bin", ondisk.NoOffset).Corrupt("record %q", r.values[0].Text)
 		}
+		all = append(all, m[0])
 	}
-	slices.SortStableFunc(all, func(a, b ranked) int { return compare(a.priority, b.priority) })
-	out := make([]Module, len(all))
-	for i, r := range all {
-		out[i] = r.Module
-	}
-	return out, nil
+	return all, nil
 }
 
-// aliases returns them in the order of the text: by module, and as inserted.
-// The index counts; the text tells how its keys were spelled.
-func (l loader) aliases(name string, rank map[string]int) ([]Alias, error) {
-	x, text, err := l.either(name)
+// aliases returns them in the order of their modules. The index counts; the
+// text beside it tells how its keys were spelled.
+func (l loader) aliases(name string) ([]Alias, error) {
+	records, text, err := l.either(name)
 	if missing(err) != nil {
 		return nil, err
 	}
-	if x == nil {
+	if records == nil {
 		return ParseAlias(text), nil
 	}
 	if text, err = l.text(name); missing(err) != nil {
 		return nil, err
 	}
-	left := map[Alias]int{}
-	for key, values := range x.All() {
-		for _, v := range values {
-			left[Alias{key, v.Text}]++
-		}
+	spelled := spellings(text)
+	type ranked struct {
+		Alias
+		priority uint32
+		seq      int
 	}
-	var all []Alias
-	for _, a := range ParseAlias(text) {
-		if normal := (Alias{NormalAlias(a.Pattern), a.Module}); left[normal] > 0 {
-			left[normal]--
-			all = append(all, a)
-		}
-	}
-	for key, values := range x.All() {
-		for _, v := range slices.Backward(values) { // equal ones stand in reverse
-			if a := (Alias{key, v.Text}); left[a] > 0 {
-				left[a]--
-				all = append(all, a)
+	all := make([]ranked, 0, len(records))
+	for _, r := range records {
+		for _, v := range slices.Backward(r.values) { // equal ones stand in reverse
+			a := Alias{r.key, v.Text}
+			if raw, ok := spelled[a]; ok {
+				a.Pattern = raw
 			}
+			all = append(all, ranked{a, v.Priority, len(all)})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Alias) int { return rankOf(rank, a.Module) - rankOf(rank, b.Module) })
-	return all, nil
+	slices.SortFunc(all, func(a, b ranked) int { return cmp.Or(cmp.Compare(a.priority, b.priority), a.seq-b.seq) })
+	out := make([]Alias, len(all))
+	for i, a := range all {
+		out[i] = a.Alias
+	}
+	return out, nil
+}
+
+// spellings maps aliases that an index spells in another way to those of the text.
+func spellings(text []byte) map[Alias]string {
+	out := map[Alias]string{}
+	for line := range bytes.Lines(text) {
+		if bytes.IndexByte(line, '-') < 0 {
+			continue
+		}
+		for _, a := range ParseAlias(line) {
+			out[Alias{NormalAlias(a.Pattern), a.Module}] = a.Pattern
+		}
+	}
+	return out
 }
 
 func (l loader) builtin() (map[string]bool, error) {
-	x, text, err := l.either("modules.builtin")
+	records, text, err := l.either("modules.builtin")
 	if missing(err) != nil {
 		return nil, err
 	}
 	set := map[string]bool{}
-	if x == nil {
-		for _, p := range ParseOrder(text) {
-			set[Name(p)] = true
-		}
-		return set, nil
+	for _, p := range ParseOrder(text) {
+		set[Name(p)] = true
 	}
-	for key := range x.All() {
-		set[key] = true
+	for _, r := range records {
+		set[r.key] = true
 	}
 	return set, nil
 }
@@ -236,16 +243,6 @@ func rankOf(rank map[string]int, module string) int {
 		return r
 	}
 	return math.MaxInt32
-}
-
-func compare(a, b uint32) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // root is the directory that absolute paths of the tree begin with, or "".
