@@ -170,6 +170,18 @@ func TestImageNamesWithoutVersion(t *testing.T) {
 	}
 }
 
+// TestRescueEntry: a copy of a kernel with an initramfs of its own.
+func TestRescueEntry(t *testing.T) {
+	files := debianBoot()
+	files["boot/vmlinuz-0-rescue-abc"] = bzImage("6.1.0-18-amd64")
+	files["boot/initramfs-0-rescue-abc.img"] = "cpio"
+	files["boot/grub/grub.cfg"] += "menuentry 'Rescue' {\n linux /boot/vmlinuz-0-rescue-abc ro\n initrd /boot/initramfs-0-rescue-abc.img\n}\n"
+	_, kernels := inspectBoot(files)
+	if len(kernels) != 3 || kernels[1].Version != kernels[0].Version || kernels[1].Initramfs != "/boot/initramfs-0-rescue-abc.img" || kernels[1].Default || !kernels[0].Default {
+		t.Errorf("%s", describe(kernels))
+	}
+}
+
 func FuzzBootEntries(f *testing.F) {
 	f.Add(fmt.Sprintf(grubCfg, "1>1"), "saved_entry=old\n", "title a\nkernel /vmlinuz-1 x\ndefault 0\n")
 	f.Fuzz(func(t *testing.T, cfg, env, legacy string) {

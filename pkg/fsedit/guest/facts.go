@@ -14,7 +14,10 @@ type Facts struct {
 	NICs        []NIC        `json:"nics,omitempty"`
 	Packages    []Package    `json:"packages,omitempty"`
 	SELinux     bool         `json:"selinux,omitempty"`
-	Warnings    []string     `json:"warnings,omitempty"` // "fstab line 7: /dev/sdq1 is on none of the disks"
+	// Hibernated is the swap space that holds the memory of a system that is to
+	// resume: its filesystems must not be edited.
+	Hibernated string   `json:"hibernated,omitempty"`
+	Warnings   []string `json:"warnings,omitempty"` // "fstab line 7: /dev/sdq1 is on none of the disks"
 }
 
 // OS says which system it is. Fields that could not be read are empty.

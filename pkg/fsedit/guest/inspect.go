@@ -44,7 +44,7 @@ type Source struct {
 // choose. Trouble with volumes that the system does not need is a warning.
 func Inspect(ctx context.Context, sources []Source, opts Options) (*Tree, *Facts, error) {
 	opts.Limits = opts.Limits.OrDefault()
-	facts := &Facts{Filesystems: filesystems(sources)}
+	facts := &Facts{Filesystems: filesystems(sources), Mounts: []Mount{}, Kernels: []Kernel{}, Loaders: []Loader{}}
 	in := &inspection{sources: sources, opts: opts, facts: facts, devices: NewDevices(facts.Filesystems)}
 	if opts.Level == Volumes {
 		return EmptyTree(ondisk.Because(ondisk.ErrUnsupported, "no system was looked for")), facts, nil
@@ -81,7 +81,7 @@ func (in *inspection) warn(format string, args ...any) {
 }
 
 func filesystems(sources []Source) []Filesystem {
-	var out []Filesystem
+	out := []Filesystem{}
 	for _, s := range sources {
 		if s.Ident.Type == "" {
 			continue

@@ -123,7 +123,7 @@ func TestFull(t *testing.T) {
 	if !f.SELinux || !f.Firmware.BIOS || f.Firmware.UEFI || f.OS.Family != "debian" || len(f.Swaps) != 1 || f.Swaps[0].Volume != "sda2" {
 		t.Errorf("%+v", f)
 	}
-	if len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "hibernated") {
+	if f.Hibernated != "sda2" || len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "hibernated") {
 		t.Errorf("warnings %q", f.Warnings)
 	}
 }

@@ -18,7 +18,7 @@ type kernelFinder struct {
 // findKernels finds kernels by module trees, images and boot entries; packages
 // are not asked. Newest first.
 func findKernels(v View, limit int64, boot []bootEntry) []Kernel {
-	f := &kernelFinder{view: v, limit: limit, boot: boot}
+	f := &kernelFinder{view: v, limit: limit, boot: boot, kernels: []Kernel{}}
 	f.moduleTrees()
 	f.images()
 	f.entries()
@@ -37,6 +37,10 @@ func (f *kernelFinder) get(version string) *Kernel {
 		f.kernels = append(f.kernels, Kernel{Version: version})
 	}
 	return &f.kernels[i]
+}
+
+func (f *kernelFinder) known(version string) bool {
+	return slices.ContainsFunc(f.kernels, func(k Kernel) bool { return k.Version == version })
 }
 
 // moduleTrees finds the directories that hold modules; what a removed kernel
@@ -94,14 +98,26 @@ var imageName = regexp.MustCompile(`^(?:vmlinuz|vmlinux|kernel|bzImage|Image|zIm
 // leftover are the ends of names that package managers leave.
 var leftover = []string{".dpkg-old", ".dpkg-new", ".dpkg-tmp", ".dpkg-bak", ".rpmsave", ".rpmnew", ".old", ".hmac", ".sig", ".sign", ".efi.signed"}
 
-// images finds kernel images where distributions keep them.
+// images finds kernel images where distributions keep them: first those that are
+// named after a module tree, since there may be copies of them.
 func (f *kernelFinder) images() {
 	list, err := f.view.ReadDir("/boot")
-	for i := 0; err == nil && i < len(list); i++ {
-		name := list[i].Name
-		if imageName.MatchString(name) && !suffix(leftover...)(name) {
-			f.image("/boot/" + name)
+	if err != nil {
+		list = nil
+	}
+	var others []string
+	for _, d := range list {
+		m := imageName.FindStringSubmatch(d.Name)
+		switch p := "/boot/" + d.Name; {
+		case m == nil || suffix(leftover...)(d.Name):
+		case f.known(m[1]):
+			f.image(p, false)
+		default:
+			others = append(others, p)
 		}
+	}
+	for _, p := range others {
+		f.image(p, false)
 	}
 	for i := range f.kernels {
 		if k := &f.kernels[i]; k.Image == "" && IsFile(f.view, k.Modules+"/vmlinuz") && k.Modules != "" {
@@ -109,12 +125,14 @@ func (f *kernelFinder) images() {
 		}
 	}
 	for _, p := range []string{"/vmlinuz", "/vmlinuz.old"} {
-		f.image(p)
+		f.image(p, false)
 	}
 }
 
-// image records an image under the version that it says, or that its name has.
-func (f *kernelFinder) image(p string) {
+// image records an image under the version that it says, or that its name has. A
+// second image of one version counts when a boot entry names it: a rescue entry
+// has a copy of the kernel and an initramfs of its own.
+func (f *kernelFinder) image(p string, named bool) {
 	if !IsFile(f.view, p) {
 		return
 	}
@@ -129,8 +147,11 @@ func (f *kernelFinder) image(p string) {
 	if version == "" {
 		return
 	}
-	if k := f.get(version); k.Image == "" {
+	switch k := f.get(version); {
+	case k.Image == "":
 		k.Image = real
+	case named:
+		f.kernels = append(f.kernels, Kernel{Version: version, Modules: k.Modules, Image: real})
 	}
 }
 
@@ -140,7 +161,7 @@ func (f *kernelFinder) imageVersion(p string) string {
 	if m := imageName.FindStringSubmatch(path.Base(p)); m != nil {
 		name = m[1]
 	}
-	if name != "" && slices.ContainsFunc(f.kernels, func(k Kernel) bool { return k.Version == name }) {
+	if f.known(name) {
 		return name
 	}
 	if v := versionInImage(f.view, p, f.limit); v != "" {
@@ -152,7 +173,7 @@ func (f *kernelFinder) imageVersion(p string) string {
 // entries lets the boot entries tell which initramfs and arguments a kernel has.
 func (f *kernelFinder) entries() {
 	for _, e := range f.boot {
-		f.image(e.kernel)
+		f.image(e.kernel, true)
 		real, err := f.view.Realpath(e.kernel)
 		if err != nil {
 			continue

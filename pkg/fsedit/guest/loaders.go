@@ -51,6 +51,7 @@ func bootEntries(r *entryReader, p, _ string) {
 
 // findLoaders finds every loader whose configuration is there, with its entries.
 func findLoaders(v View, limit int64, boot bootCode) (loaders []Loader, entries []bootEntry, warnings []string) {
+	loaders = []Loader{}
 	r := &entryReader{view: v, limit: limit}
 	seen := map[string]bool{}
 	for _, f := range loaderFiles {

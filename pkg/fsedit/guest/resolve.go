@@ -48,17 +48,13 @@ func (t *Tree) resolve(p string, follow bool) (spot, error) {
 		name := rest[0]
 		rest = rest[1:]
 		here = stack[len(stack)-1]
-		if name == "" || name == "." {
+		if name == "" || name == "." || name == ".." {
 			if err := t.mustBeDir(here); err != nil {
 				return spot{}, err
 			}
-			continue
-		}
-		if name == ".." {
-			if err := t.mustBeDir(here); err != nil {
-				return spot{}, err
+			if name == ".." {
+				stack = stack[:max(1, len(stack)-1)]
 			}
-			stack = stack[:max(1, len(stack)-1)]
 			continue
 		}
 		next, target, err := t.step(here, name)

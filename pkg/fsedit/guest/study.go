@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys/swap"
 	"github.com/vmconv/vmconv/pkg/fsedit/initramfs"
 )
 
@@ -87,6 +88,9 @@ func (in *inspection) openAll() {
 		info := v.Info()
 		f.ReadOnly = info.ReadOnly
 		for _, n := range info.Notices {
+			if n == swap.Hibernated {
+				in.facts.Hibernated = f.Volume
+			}
 			in.warnOnce(f.Volume, n)
 		}
 	}
