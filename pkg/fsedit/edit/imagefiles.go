@@ -82,12 +82,12 @@ func configured(p string, size int64) bool {
 	if size > 64<<10 {
 		return false
 	}
-	for _, dir := range []string{"conf/", "conf/conf.d/", "etc/cmdline.d/", "etc/modprobe.d/", "etc/", "cryptroot/", "config"} {
+	for _, dir := range []string{"conf/", "conf/conf.d/", "etc/cmdline.d/", "etc/", "cryptroot/", "config"} {
 		if strings.HasPrefix(p, dir) && !strings.Contains(p[len(dir):], "/") {
 			return true
 		}
 	}
-	return strings.HasSuffix(p, ".link")
+	return strings.HasSuffix(p, ".link") || strings.Contains(p, "modprobe.d/")
 }
 
 // devices renames what the image says of devices: initramfs-tools(7) reads
@@ -140,7 +140,7 @@ func (f *imageFiles) devices(n *names) error {
 
 // allow lifts what the image's copy of modprobe.d(5) has against the drivers.
 func (f *imageFiles) allow(needs Needs) error {
-	for _, dir := range []string{"etc/modprobe.d", "lib/modprobe.d", "usr/lib/modprobe.d"} {
+	for _, dir := range []string{"etc/modprobe.d", "lib/modprobe.d"} {
 		for _, p := range f.below(dir) {
 			if err := f.edit(p, func(text []byte) []byte { return allow(text, needs) }); err != nil {
 				return err
