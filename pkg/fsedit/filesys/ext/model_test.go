@@ -75,6 +75,7 @@ func runModel(t *testing.T, row mkfsRow, r *rand.Rand, ops int) {
 	overlay := fsedittest.OpenWritable(t, ours)
 	v := open(t, overlay)
 	m.kernel = hostWorld{dir}
+	var staged fsedittest.Tree
 	for i := 0; i < ops; {
 		e, err := v.Edit(filesys.EditOptions{Now: time.Now(), Rand: r.Uint32})
 		if err != nil {
@@ -89,6 +90,9 @@ func runModel(t *testing.T, row mkfsRow, r *rand.Rand, ops int) {
 				t.Fatalf("operation %d: %s: %v", i, m.what, err)
 			}
 		}
+		if i >= ops {
+			staged = fsedittest.ReadFS(t, e)
+		}
 		if err := e.Commit(t.Context()); err != nil {
 			t.Fatalf("after operation %d: commit: %v", i, err)
 		}
@@ -102,7 +106,9 @@ func runModel(t *testing.T, row mkfsRow, r *rand.Rand, ops int) {
 	want := recent(readMounted(t, twin), start)
 	fsedittest.Compare(t, want, recent(readMounted(t, ours), start), ign)
 	root, _ := v.Root("")
-	fsedittest.Compare(t, want, recent(fsedittest.ReadFS(t, root), start), ign)
+	after := recent(fsedittest.ReadFS(t, root), start)
+	fsedittest.Compare(t, want, after, ign)
+	fsedittest.Compare(t, after, recent(staged, start), fsedittest.Ignore{})
 	kernelEdits(t, ours, row.mount)
 }
 

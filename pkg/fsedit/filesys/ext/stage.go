@@ -34,11 +34,14 @@ func (s *stage) ReadAt(p []byte, off int64) (int, error) {
 	if off >= s.Size() {
 		return 0, io.EOF
 	}
+	size := int64(1) << s.bits
+	if raw := s.changed[uint64(off>>s.bits)]; raw != nil && int64(len(p)) <= size-off&(size-1) {
+		return copy(p, raw[off&(size-1):]), nil
+	}
 	n, err := s.inner.ReadAt(p, off)
 	if n == 0 {
 		return 0, err
 	}
-	size := int64(1) << s.bits
 	for nr := off >> s.bits; nr <= (off+int64(n)-1)>>s.bits; nr++ {
 		raw := s.changed[uint64(nr)]
 		if raw == nil {
