@@ -65,7 +65,7 @@ func TestMethods(t *testing.T) {
 }
 
 func TestLZOIsNamed(t *testing.T) {
-	data := pipe(t, pack(t, tree(t, "init", "x")), "lzop", "-c")
+	data := []byte("\x89LZO\x00\r\n\x1a\n\x10\x40") // as lzop(1) begins a file
 	_, err := Read(bytes.NewReader(data), int64(len(data)), Options{})
 	if !errors.Is(err, ondisk.ErrUnsupported) {
 		t.Fatal(err)
