@@ -117,6 +117,11 @@ func TestCheck(t *testing.T) {
 		{"no filesystem", func(s *system) { s.facts.Filesystems[0].Type = "xfs" }, "rootfs:6.1.0"},
 		{"device of the source", func(s *system) { s.facts.Kernels[0].Args = "root=/dev/xvda1" }, "root:6.1.0"},
 		{"device of the target", func(s *system) { s.facts.Kernels[0].Args = "root=/dev/vda1" }, ""},
+		{"no root", func(s *system) { s.facts.Kernels[0].Args = "ro" }, "root:6.1.0"},
+		{"no boot entry", func(s *system) { s.facts.Kernels[0].Args = "" }, ""},
+		{"no boot entry and no loader", func(s *system) {
+			s.facts.Kernels[0].Args, s.facts.Firmware = "", guest.Firmware{}
+		}, "root:6.1.0"},
 		{"another root", func(s *system) { s.facts.Kernels[0].Args = "root=/dev/vda2" }, "root:6.1.0"},
 		{"xen only", func(s *system) { s.facts.Kernels[0].XenOnly = true }, "kernel:6.1.0"},
 		{"fstab", func(s *system) { s.facts.Mounts[0].Spec = "/dev/xvda1" }, "fstab:/"},

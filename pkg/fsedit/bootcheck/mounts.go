@@ -16,7 +16,9 @@ func (c *checker) root(k guest.Kernel, required bool) {
 	id, text := "root:"+k.Version, "root= names the system's root"
 	spec, ok := lastArg(k.Args, "root")
 	if !ok {
-		c.add(id, text, k.Args == "", required, "no boot entry tells its root")
+		// A loader that is not read in full may tell it; nobody else can.
+		loader := c.facts.Firmware.BIOS || c.facts.Firmware.UEFI
+		c.add(id, text, k.Args == "" && loader, required, "no boot entry tells its root")
 		return
 	}
 	found := edit.Resolve(c.facts, c.needs, spec)
@@ -37,7 +39,7 @@ func (c *checker) root(k guest.Kernel, required bool) {
 // mapped are names that do not depend on the disks' bus.
 func mapped(spec string) bool {
 	return strings.HasPrefix(spec, "/dev/mapper/") || strings.HasPrefix(spec, "/dev/md") ||
-		strings.HasPrefix(spec, "PARTLABEL=") || strings.HasPrefix(spec, "ZFS=") ||
+		strings.HasPrefix(spec, "ZFS=") ||
 		strings.HasPrefix(spec, "/dev/") && strings.Count(spec, "/") == 3 && !strings.HasPrefix(spec, "/dev/cciss/")
 }
 
