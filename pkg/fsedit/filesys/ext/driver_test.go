@@ -75,6 +75,20 @@ func TestFeatureLists(t *testing.T) {
 	}
 }
 
+// TestMMP: a clean filesystem can be edited, one that is mounted cannot.
+func TestMMP(t *testing.T) {
+	image := mkfsRow{args: "-t ext4 -O mmp"}.mkfs(t)
+	if why := open(t, fsedittest.OpenImage(t, image)).Info().ReadOnly; why != "" {
+		t.Error(why)
+	}
+	_, unmount := fsedittest.Mount(t, image, "")
+	mounted := fsedittest.CopyImage(t, image)
+	unmount()
+	if why := open(t, fsedittest.OpenWritable(t, mounted)).Info().ReadOnly; !strings.Contains(why, "multiple mount protection") {
+		t.Errorf("mounted: %q", why)
+	}
+}
+
 // TestLyingSuperblock: no field of the superblock leads to a panic or to memory
 // that the device does not justify.
 func TestLyingSuperblock(t *testing.T) {

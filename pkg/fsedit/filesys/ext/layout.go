@@ -14,7 +14,6 @@ const (
 	superSize   = 1024
 
 	superMagic      = 0xEF53
-	superMagicAt    = 0x38
 	extentMagic     = 0xF30A
 	xattrMagic      = 0xEA020000
 	mmpMagic        = 0x004D4D50

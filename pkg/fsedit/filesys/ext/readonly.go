@@ -29,6 +29,9 @@ func (v *volume) mmpInUse() string {
 	if err != nil {
 		return "its multiple mount protection cannot be read: " + err.Error()
 	}
+	if v.checksums() && mmpSum(v.seed, block) != le.Uint32(block[1020:]) {
+		return "the checksum of its multiple mount protection is wrong"
+	}
 	if magic, seq := le.Uint32(block), le.Uint32(block[4:]); magic != mmpMagic || seq != mmpClean {
 		return fmt.Sprintf("multiple mount protection says that it is in use (sequence %#x)", seq)
 	}

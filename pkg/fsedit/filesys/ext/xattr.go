@@ -213,5 +213,9 @@ func (v *volume) eaValue(owner *inode, x xattr) ([]byte, error) {
 	if err := ondisk.Full(v.file(ea), x.value, 0); err != nil {
 		return nil, ea.at().Wrap(err)
 	}
+	lustre := ea.Mtime == owner.num && ea.Generation == owner.Generation // keeps its owner there, and no hash
+	if sum := eaValueSum(v.seed, x.value); sum != ea.Atime && !lustre {
+		return nil, ea.at().Corrupt("hash of an xattr value %#08x, computed %#08x", ea.Atime, sum)
+	}
 	return x.value, nil
 }
