@@ -82,14 +82,7 @@ func makeGuest(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) > 3 {
 		kind = args[3]
 	}
-	script := `set -e
-truncate -s "$2" "$1.part"
-mke2fs -q -F -t "$3" -U 6e9b1e0e-7c50-4a6a-8f2e-1d2c3b4a5f60 -L root -d "$4" "$1.part"
-truncate -s 1M "$1"
-cat "$1.part" >> "$1"
-printf 'label: dos\nlabel-id: 0x1badcafe\nstart=2048, type=83, bootable\n' | sfdisk -q "$1"
-rm "$1.part"`
-	runTool(ts, false, []string{"sh", "-c", script, "sh", ts.MkAbs(args[0]), size, kind, ts.MkAbs(args[1])})
+	runTool(ts, false, []string{"sh", "-c", diskScript, "sh", ts.MkAbs(args[0]), size, kind, ts.MkAbs(args[1])})
 }
 
 // noParts wants no temporary output to be left in the folder.
