@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"iter"
 	"maps"
+	"path"
 	"slices"
 	"sort"
 	"strings"
@@ -18,11 +19,16 @@ func (m *Image) finish() {
 	m.sorted = slices.SortedFunc(maps.Values(m.tree.entries), func(a, b *Entry) int {
 		return strings.Compare(a.Path, b.Path)
 	})
-	if len(m.segments) > 0 && m.segments[0].Early {
-		_, cpu := m.tree.entries["kernel/x86"]
-		_, acpi := m.tree.entries["kernel/firmware"]
-		m.segments[0].Early = cpu || acpi
+	if len(m.segments) > 0 {
+		m.segments[0].Early = m.segments[0].early()
 	}
+}
+
+// early tells by the first file, since such archives may lack directories.
+func (s *Segment) early() bool {
+	first := strings.TrimPrefix(path.Clean("/"+s.first), "/")
+	return s.Method == None && (first == "early_cpio" ||
+		strings.HasPrefix(first, "kernel/x86/") || strings.HasPrefix(first, "kernel/firmware/"))
 }
 
 // Size is the length of the file in bytes.

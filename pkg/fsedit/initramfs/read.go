@@ -181,7 +181,6 @@ func (s *scanner) entry(seg *Segment, r *cpio.Reader, h *cpio.Header, links map[
 	index := len(s.img.segments) - 1
 	if seg.Entries++; seg.Entries == 1 {
 		seg.mtime = h.Mtime
-		seg.Early = index == 0 && seg.Method == None
 	}
 	if seg.first == "" && !h.IsDir() {
 		seg.first = h.Name

@@ -127,6 +127,14 @@ func TestKernelSemantics(t *testing.T) {
 	}
 }
 
+// TestEarlyWithoutDirectories: the kernel's scan for microcode needs none.
+func TestEarlyWithoutDirectories(t *testing.T) {
+	m := read(t, entries(t, "kernel/x86/microcode/AuthenticAMD.bin", reg, "x"), Options{})
+	if !m.Segments()[0].Early {
+		t.Error("not early")
+	}
+}
+
 func TestDamage(t *testing.T) {
 	archive := pack(t, tree(t, "f", noise(100_000)))
 	ext2 := make([]byte, 4096)
