@@ -42,7 +42,7 @@ var (
 // on the screen, which they lack there; one is switched on.
 func (e console) inittab(s *Staged, job Job) error {
 	return s.rewrite("/etc/inittab", job, e.why("a login prompt on the console"), func(text []byte) []byte {
-		taken := job.Needs.Console != "" && gettyOn(text, job.Needs.Console)
+		taken := job.Needs.Console != "" && gettyOn(text, regexp.QuoteMeta(job.Needs.Console))
 		screen := gettyOn(text, `tty[1-6]`)
 		return eachLine(text, func(_ int, line string) string {
 			field := strings.SplitN(line, ":", 4)
@@ -69,7 +69,8 @@ func (e console) inittab(s *Staged, job Job) error {
 
 var commentedGetty = regexp.MustCompile(`^#1:[2-5]+:respawn:.*getty.*\btty1\b`)
 
-// gettyOn reports whether a line that is not a comment runs something on a tty.
+// gettyOn reports whether a line that is not a comment runs something on a tty,
+// which is a regular expression.
 func gettyOn(text []byte, tty string) bool {
 	re := regexp.MustCompile(`(?m)^[^#\n]*:respawn:.*\b` + tty + `\b`)
 	return re.Match(text)
@@ -81,7 +82,7 @@ func (e console) securetty(s *Staged, job Job) error {
 		return nil
 	}
 	return s.rewrite("/etc/securetty", job, e.why("root may log in on the serial console"), func(text []byte) []byte {
-		if regexp.MustCompile(`(?m)^\s*` + job.Needs.Console + `\s*$`).Match(text) {
+		if regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(job.Needs.Console) + `\s*$`).Match(text) {
 			return text
 		}
 		done := false

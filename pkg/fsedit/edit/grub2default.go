@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -8,29 +9,38 @@ import (
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
 )
 
-// offXen has the menu start Linux where it starts Xen: a system that was the
-// host of others, or was cloned from one. It returns the way through the menu
-// to the entry that starts instead; "" when nothing is to be done.
-func offXen(config *grubcfg.Config, env *grubcfg.Env) string {
-	if e := config.Default(env); e == nil || !startsXen(e) {
+// offXen has the menu start Linux where it starts what only Xen runs: a system
+// that was the host of others, or one with a kernel of its own for Xen. It
+// returns the way through the menu to the entry that starts instead; "" when
+// nothing is to be done.
+func offXen(config *grubcfg.Config, env *grubcfg.Env, kernels []guest.Kernel) string {
+	if e := config.Default(env); e == nil || !needsXen(e, kernels) {
 		return ""
 	}
 	for e := range config.Entries() {
-		if !e.Submenu && !startsXen(e) && e.Linux() != nil {
-			path := e.Path()
-			for i, title := range path {
-				path[i] = strings.ReplaceAll(title, ">", ">>")
+		if !e.Submenu && e.Linux() != nil && !needsXen(e, kernels) {
+			way := e.Path()
+			for i, title := range way {
+				way[i] = strings.ReplaceAll(title, ">", ">>")
 			}
-			return strings.Join(path, ">")
+			return strings.Join(way, ">")
 		}
 	}
 	return ""
 }
 
-// startsXen: the hypervisor is a multiboot kernel, and Linux is its module.
-func startsXen(e *grubcfg.Entry) bool {
-	return e.Linux() == nil && slices.ContainsFunc(e.Commands, func(c *grubcfg.Command) bool {
-		return slices.Contains([]string{"multiboot", "multiboot2", "xen_hypervisor"}, c.Name())
+// needsXen: the entry loads the hypervisor, a multiboot kernel with Linux as its
+// module, or a kernel that runs on nothing else.
+func needsXen(e *grubcfg.Entry, kernels []guest.Kernel) bool {
+	linux := e.Linux()
+	if linux == nil {
+		return slices.ContainsFunc(e.Commands, func(c *grubcfg.Command) bool {
+			return slices.Contains([]string{"multiboot", "multiboot2", "xen_hypervisor"}, c.Name())
+		})
+	}
+	image := path.Base(linux.Words[1].Text)
+	return slices.ContainsFunc(kernels, func(k guest.Kernel) bool {
+		return k.XenOnly && path.Base(k.Image) == image
 	})
 }
 
@@ -52,7 +62,7 @@ func (e grub2) defaultEntry(s *Staged, job Job, l guest.Loader) (string, error) 
 		if err != nil {
 			return nil, err
 		}
-		if target = offXen(config, env); target == "" {
+		if target = offXen(config, env, job.Facts.Kernels); target == "" {
 			return text, nil
 		}
 		var edits []grubcfg.Edit

@@ -76,17 +76,18 @@ func (e network) linkFiles(s *Staged, job Job, nics []guest.NIC) error {
 	return nil
 }
 
-// linkFile pins the name of the card with an index. A card is known by its MAC
-// address; else, when it is the only one, by the target's driver; else by the
-// order in which the kernel finds it. Type=ether leaves out the VLANs, bonds and
-// bridges that share its address (their types are their own: systemd.link(5)).
+// linkFile pins the name of the card with an index. The only card is known by
+// the target's driver, and so whatever address it is given there; one of several
+// by its address, or else by the order in which the kernel finds them. Type=ether
+// leaves out the VLANs, bonds and bridges that share an address (their types are
+// their own: systemd.link(5)).
 func linkFile(nic guest.NIC, index, count int, driver string) string {
 	match := fmt.Sprintf("OriginalName=eth%d", index)
 	switch {
-	case nic.MAC != "":
-		match = "MACAddress=" + nic.MAC
 	case count == 1 && driver != "":
 		match = "Driver=" + driver
+	case nic.MAC != "":
+		match = "MACAddress=" + nic.MAC
 	}
 	return "# Keeps the name that this system's network configuration uses.\n" +
 		"[Match]\n" + match + "\nType=ether\n\n[Link]\nName=" + nic.Name + "\n"
