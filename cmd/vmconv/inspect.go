@@ -33,7 +33,7 @@ func newInspect(a *app) *cobra.Command {
 			if as != "text" && as != "json" {
 				return usagef("--as takes text or json, not %q", as)
 			}
-			m, err := a.openMachineAt(cmd.Context(), &image, disks, readOnly, guest.Full)
+			m, err := a.openMachineAt(cmd.Context(), &image, disks, readOnly, guest.Deep)
 			if err != nil {
 				return err
 			}

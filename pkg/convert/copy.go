@@ -26,6 +26,7 @@ const (
 type chunk struct {
 	off    int64
 	n      int
+	zeros  int64            // that come before off; not read
 	buf    []byte           // chunkSize long
 	packed []byte           // as long, for encoded blocks
 	blocks []imagefmt.Block // of a packed copy
@@ -34,7 +35,7 @@ type chunk struct {
 }
 
 // Copy writes what src holds to w, which it leaves unfinished. Zero extents are
-// neither read nor written. Reading, and encoding when pack is set, run on all
+// not read; the writer is told of them. Reading, and encoding when pack is set, run on all
 // cores; the writer gets everything in guest order from one goroutine, so the
 // output does not depend on their number. Memory is a few chunks for each core,
 // however large the disk.
@@ -58,6 +59,7 @@ type copier struct {
 	align   int64                // blocks of the writer, which are never split
 	watch   ondisk.Observer
 	workers int
+	end     int64 // of the last chunk, when all were planned
 }
 
 func (c *copier) run(ctx context.Context) error {
@@ -84,7 +86,10 @@ func (c *copier) run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error { return c.drain(ctx, ordered, free) })
-	return g.Wait()
+	if err := g.Wait(); err != nil || c.end == c.src.Size() {
+		return err
+	}
+	return c.w.Zero(c.end, c.src.Size()-c.end)
 }
 
 // plan cuts the data extents into chunks. A chunk's memory is taken here, in
@@ -101,12 +106,13 @@ func (c *copier) plan(ctx context.Context, free <-chan *chunk, jobs, ordered cha
 		}
 		end := min(ondisk.AlignUp(e.End(), c.align), size)
 		for off := max(ondisk.AlignDown(e.Off, c.align), done); off < end; off = done {
+			zeros := off - done
 			done = min(ondisk.AlignDown(off, chunkSize)+chunkSize, end)
 			ch, err := take(ctx, free)
 			if err != nil {
 				return err
 			}
-			ch.off, ch.n = off, int(done-off)
+			ch.off, ch.n, ch.zeros = off, int(done-off), zeros
 			if err := give(ctx, ordered, ch); err != nil {
 				return err
 			}
@@ -115,6 +121,7 @@ func (c *copier) plan(ctx context.Context, free <-chan *chunk, jobs, ordered cha
 			}
 		}
 	}
+	c.end = done
 	return nil
 }
 
@@ -175,6 +182,11 @@ func (c *copier) drain(ctx context.Context, ordered <-chan *chunk, free chan<- *
 func (c *copier) write(ch *chunk) error {
 	if ch.err != nil {
 		return ch.err
+	}
+	if ch.zeros > 0 {
+		if err := c.w.Zero(ch.off-ch.zeros, ch.zeros); err != nil {
+			return err
+		}
 	}
 	if c.packer == nil {
 		_, err := c.w.WriteAt(ch.buf[:ch.n], ch.off)

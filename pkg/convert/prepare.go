@@ -84,17 +84,17 @@ func Prepare(ctx context.Context, req Request) (*Prepared, error) {
 	return p, nil
 }
 
-func (p *Prepared) open(ctx context.Context) (*fsedit.Machine, error) {
+func (p *Prepared) open(ctx context.Context, level guest.Level) (*fsedit.Machine, error) {
 	devices := make([]blockdev.Device, len(p.Request.Disks))
 	for i, d := range p.Request.Disks {
 		devices[i] = d.Overlay
 	}
-	return fsedit.Open(ctx, devices, fsedit.Options{Root: p.Request.Root, Level: guest.Full, Limits: p.Request.Limits})
+	return fsedit.Open(ctx, devices, fsedit.Options{Root: p.Request.Root, Level: level, Limits: p.Request.Limits})
 }
 
 // edit plans all changes on a staged tree and applies them to the overlays.
 func (p *Prepared) edit(ctx context.Context) error {
-	m, err := p.open(ctx)
+	m, err := p.open(ctx, guest.Full)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func lastTouched(v guest.View) time.Time {
 
 // verify opens the result as a new user would, and checks that it starts.
 func (p *Prepared) verify(ctx context.Context) error {
-	m, err := p.open(ctx)
+	m, err := p.open(ctx, guest.Full)
 	if err != nil {
 		return fmt.Errorf("reading the converted guest back: %w", err)
 	}
@@ -202,7 +202,7 @@ func (p *Prepared) discard(ctx context.Context) error {
 	if !drop || p.Request.InPlace {
 		return nil
 	}
-	m, err := p.open(ctx)
+	m, err := p.open(ctx, guest.Volumes)
 	if err != nil {
 		return err
 	}

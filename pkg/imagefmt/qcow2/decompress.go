@@ -1,11 +1,13 @@
 package qcow2
 
 import (
+	"bytes"
+	"io"
 	"sync"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/vmconv/vmconv/pkg/imagefmt/inflate"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -16,17 +18,30 @@ func decompress(method uint8, dst, in []byte) error {
 	if method == compressionZstd {
 		return unzstd(dst, in)
 	}
-	return unzlib(dst, in)
+	return inflate(dst, in)
 }
 
-var inflaters = sync.Pool{New: func() any { return new(inflate.Decoder) }}
+// inflater is a decoder with its input, kept for the next cluster.
+type inflater struct {
+	in  bytes.Reader
+	out io.ReadCloser
+}
 
-func unzlib(dst, in []byte) error {
-	d := inflaters.Get().(*inflate.Decoder)
-	defer inflaters.Put(d)
-	n, err := d.Decode(dst, in)
-	if err != nil || n < len(dst) {
-		return ondisk.Because(ondisk.ErrCorrupt, "deflate stream: %d of %d bytes (%v)", n, len(dst), err)
+var inflaters = sync.Pool{New: func() any {
+	f := &inflater{}
+	f.out = flate.NewReader(&f.in)
+	return f
+}}
+
+func inflate(dst, in []byte) error {
+	f := inflaters.Get().(*inflater)
+	defer inflaters.Put(f)
+	f.in.Reset(in)
+	if err := f.out.(flate.Resetter).Reset(&f.in, nil); err != nil {
+		return err
+	}
+	if n, err := io.ReadFull(f.out, dst); err != nil {
+		return ondisk.Because(ondisk.ErrCorrupt, "deflate stream: %v after %d of %d bytes", err, n, len(dst))
 	}
 	return nil
 }
