@@ -75,3 +75,15 @@ func TestPosition(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestStale(t *testing.T) {
+	for spec, want := range map[string]bool{
+		"/dev/xvda1": true, "/dev/nvme0n1p1": true, "/dev/cciss/c0d0p1": true, "/dev/disk/by-path/pci-0-part1": true,
+		"/dev/disk/by-id/scsi-36000-part1": true, "/dev/disk/by-id/dm-uuid-LVM-x": false, "/dev/disk/by-uuid/x": false,
+		"/dev/mapper/vg-root": false, "/dev/md0": false, "/dev/sr0": false, "UUID=x": false, "/dev/xvda1x": false,
+	} {
+		if stale(spec) != want {
+			t.Errorf("%s: %t", spec, !want)
+		}
+	}
+}

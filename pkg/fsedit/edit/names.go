@@ -32,7 +32,7 @@ func newNames(job Job) *names {
 var (
 	lettered = regexp.MustCompile(`^/dev/(?:hd|sd|vd|xvd|ubd)([a-z]+)(\d*)$`)
 	numbered = regexp.MustCompile(`^/dev/(?:nvme(\d+)n\d+|mmcblk(\d+)|ubd(\d+))(?:p(\d+))?$`)
-	busBound = regexp.MustCompile(`^/dev/(?:disk/by-(?:path|id)/.+|cciss/c\d+d\d+(?:p\d+)?|ida/c\d+d\d+(?:p\d+)?|rd/c\d+d\d+(?:p\d+)?)$`)
+	busBound = regexp.MustCompile(`^/dev/(?:disk/by-path/.+|disk/by-id/(?:ata|scsi|wwn|nvme|virtio|usb|ieee1394|mmc)-.+|cciss/c\d+d\d+(?:p\d+)?|ida/c\d+d\d+(?:p\d+)?|rd/c\d+d\d+(?:p\d+)?)$`)
 	// mention finds such names inside a longer text.
 	mention = regexp.MustCompile(`/dev/(?:(?:hd|sd|vd|xvd|ubd)[a-z]+\d*|(?:nvme\d+n|mmcblk|ubd)\d+(?:p\d+)?)\b`)
 )
