@@ -57,7 +57,10 @@ func (d *directory) editable() error {
 	return nil
 }
 
-// room is the part of a block that entries fill.
+// indexed reports whether names are found by hash.
+func (d *directory) indexed() bool { return d.in.has(flIndex) && d.e.v.hasCompat(fcDirIndex) }
+
+// leafRoom is the part of a block that entries fill.
 func (v *volume) leafRoom() int {
 	if v.checksums() {
 		return int(v.blockSize) - dirTailSize
@@ -124,7 +127,7 @@ func (d *directory) find(name string) (place, error) {
 
 // leavesFor are the blocks in which a name may stand.
 func (d *directory) leavesFor(name string) ([]int, error) {
-	if d.in.has(flIndex) {
+	if d.indexed() {
 		x, err := d.index()
 		if err != nil {
 			return nil, err
@@ -144,7 +147,7 @@ func (d *directory) insert(x leafEntry) error {
 	if !d.e.v.hasIncompat(fiFiletype) {
 		x.typ = 0
 	}
-	if d.in.has(flIndex) {
+	if d.indexed() {
 		return d.insertIndexed(x)
 	}
 	for i := range d.blocks {

@@ -37,7 +37,9 @@
 //	blocks of 1 to 64 KiB             read, edit
 //	inodes of 128 bytes to a block    read, edit
 //	extents, indirect blocks          read, edit
-//	inline_data, ea_inode, casefold   read; see the editor
+//	inline_data                       read; content that is replaced moves to blocks
+//	ea_inode                          read; a value in an inode of its own is not changed
+//	casefold                          read; +F directories are not edited
 //	metadata_csum, uninit_bg          verified, written
 //	meta_bg, flex_bg, 64bit           read, edit
 //	bigalloc, quota, shared_blocks    read
@@ -47,6 +49,10 @@
 //	external journal                  read when clean
 //	compression, dirdata              refused
 //	unknown bits                      incompat refused, ro_compat read
+//
+// Editing never sets a feature bit. What the features of a filesystem cannot
+// say (a file beyond 2 GiB without large_file, an attribute larger than a block)
+// is refused.
 //
 // # Limits
 //
@@ -63,4 +69,10 @@
 // kernel leaves one block unused before its fast commits. The flag that a
 // filesystem needs recovery counts, its state does not: that says "clean" while
 // it is mounted.
+//
+// A session reuses no block that was in use when it began, so that all old
+// content is whole until Commit; rewriting a file takes its room twice. Directories
+// and maps are built anew where a name or a block does not fit, never split.
+// Commit takes the counters of the superblock from the descriptors, as a mount
+// does. Default ACLs are not inherited: who creates says what an object gets.
 package ext

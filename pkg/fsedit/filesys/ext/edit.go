@@ -144,23 +144,19 @@ func (e *editor) Open(n filesys.Node) (blockdev.Device, error) {
 	return e.FS.Open(n)
 }
 
-// Lookup searches an indexed directory by its index.
+// Lookup searches an indexed directory by its index, which for thousands of
+// names in one session is what makes it fast; any other as a reader does.
 func (e *editor) Lookup(dir filesys.Node, name string) (filesys.Node, error) {
 	d, err := e.directory(dir)
-	if err != nil {
-		return 0, err
-	}
-	if d.in.has(flInlineData) || d.in.has(flCasefold) || d.in.has(flEncrypt) {
+	if err != nil || !d.indexed() || d.in.has(flCasefold|flEncrypt) {
 		return e.FS.Lookup(dir, name)
 	}
-	p, err := d.find(name)
-	if err != nil {
-		return 0, err
-	}
-	if !p.found() {
+	if p, err := d.find(name); err == nil && p.found() {
+		return filesys.Node(p.slot.ino), nil
+	} else if err == nil {
 		return 0, &fs.PathError{Op: "lookup", Path: name, Err: fs.ErrNotExist}
 	}
-	return filesys.Node(p.slot.ino), nil
+	return e.FS.Lookup(dir, name)
 }
 
 // Abort forgets the session.

@@ -112,24 +112,21 @@ func (d *directory) moveTo(parent uint32) error {
 
 // notBelow refuses to move a directory below itself.
 func (e *editor) notBelow(dir, moved uint32) error {
-	for range e.v.inodeCount {
+	for seen := map[uint32]bool{}; dir != inoRoot; {
 		if dir == moved {
 			return filesys.ErrInvalid
-		}
-		if dir == inoRoot {
-			return nil
 		}
 		d, err := e.directory(filesys.Node(dir))
 		if err != nil {
 			return err
 		}
+		if seen[dir] {
+			return d.in.at().Corrupt("its parents form a loop")
+		}
+		seen[dir] = true
 		if dir, err = d.parent(); err != nil {
 			return err
 		}
 	}
-	return e.v.dirLoop(dir)
-}
-
-func (v *volume) dirLoop(dir uint32) error {
-	return (&inode{num: dir}).at().Corrupt("its parents form a loop")
+	return nil
 }
