@@ -27,8 +27,7 @@ func (d folder) Lstat(p string) (filesys.Attr, error) {
 	if err != nil {
 		return filesys.Attr{}, err
 	}
-	st := info.Sys().(*syscall.Stat_t)
-	return filesys.Attr{Mode: filesys.ModeOf(info.Mode()), Size: info.Size(), UID: st.Uid, GID: st.Gid}, nil
+	return filesys.Attr{Mode: filesys.ModeOf(info.Mode()), Size: info.Size()}, nil
 }
 
 func (d folder) Stat(p string) (filesys.Attr, error) { return d.Lstat(p) }
