@@ -38,6 +38,12 @@ func holeOrData(f *os.File, off, n int64) (blockdev.Kind, int64, error) {
 	return blockdev.Data, min(n, hole-off), nil
 }
 
+// startWriteback asks for the bytes to go to the disk, and does not wait
+// (sync_file_range(2)). It is no promise, so errors are for the sync to find.
+func startWriteback(f *os.File, off, n int64) {
+	_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
+}
+
 // renameNoReplace gives the file a name that nobody has.
 func renameNoReplace(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)

@@ -83,6 +83,7 @@ type Output struct {
 	file    *os.File
 	temp    string  // empty for a block device
 	device  *device // nil for a file
+	early   writeback
 }
 
 var _ imagefmt.Sink = (*Output)(nil)
@@ -94,7 +95,9 @@ func (o *Output) WriteAt(p []byte, off int64) (int, error) {
 	if o.device != nil {
 		return o.device.WriteAt(p, off)
 	}
-	return o.file.WriteAt(p, off)
+	n, err := o.file.WriteAt(p, off)
+	o.early.wrote(o.file, off, int64(n))
+	return n, err
 }
 
 // Truncate sets the size. A block device only checks that it is large enough.
@@ -105,7 +108,15 @@ func (o *Output) Truncate(size int64) error {
 	return o.file.Truncate(size)
 }
 
-func (o *Output) Sync() error    { return o.file.Sync() }
+// Sync makes a block device last. A file has no name yet, so nobody can see it
+// half written: Commit makes it last once, before it gets its name.
+func (o *Output) Sync() error {
+	if o.device == nil {
+		return nil
+	}
+	return o.file.Sync()
+}
+
 func (o *Output) Seekable() bool { return true }
 func (o *Output) Zeroed() bool   { return o.device == nil }
 
