@@ -64,7 +64,8 @@ func (e *editor) superBlock(nr uint64) ([]byte, error) {
 	return block, ondisk.Full(e.stage, block, e.v.byteOff(nr))
 }
 
-// write brings the session to the device.
+// write brings the session to the device. Once metadata is being written it
+// cannot be cancelled: half of it would be no filesystem.
 func (e *editor) write(ctx context.Context) error {
 	if err := e.writeData(ctx); err != nil {
 		return err
@@ -89,7 +90,7 @@ func (e *editor) write(ctx context.Context) error {
 		}
 	}
 	for _, step := range [][]uint64{fresh, old, {super}} {
-		if err := e.writeBlocks(ctx, step); err != nil {
+		if err := e.writeBlocks(step); err != nil {
 			return err
 		}
 	}
@@ -106,12 +107,9 @@ func (e *editor) wasFree(nr uint64) (bool, error) {
 	return !b.has(uint32(nr - e.v.groupStart(n))), nil
 }
 
-func (e *editor) writeBlocks(ctx context.Context, nrs []uint64) error {
+func (e *editor) writeBlocks(nrs []uint64) error {
 	slices.Sort(nrs)
 	for _, nr := range nrs {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		if _, err := e.dev.WriteAt(e.stage.changed[nr], e.v.byteOff(nr)); err != nil {
 			return err
 		}

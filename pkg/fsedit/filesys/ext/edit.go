@@ -1,6 +1,7 @@
 package ext
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
 	"slices"
@@ -171,7 +172,8 @@ func (e *editor) close() {
 
 // Commit checks what was touched and writes it: data to free blocks, then
 // metadata that nothing points to yet, then the blocks that make it the
-// filesystem's, the superblock last. After a failure the editor is done too.
+// filesystem's, the superblock last. After a failure the editor is done too; a device that failed
+// to take a block then holds a part of it.
 func (e *editor) Commit(ctx context.Context) error {
 	if e.closed {
 		return fs.ErrClosed
@@ -186,8 +188,6 @@ func (e *editor) Commit(ctx context.Context) error {
 	if err := e.check(ctx); err != nil {
 		return err
 	}
-	if err := e.write(ctx); err != nil {
-		return err
-	}
-	return e.base.reload()
+	err := e.write(ctx)
+	return cmp.Or(err, e.base.reload())
 }

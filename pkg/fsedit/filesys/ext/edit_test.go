@@ -575,3 +575,40 @@ func syncFS(t testing.TB, dir string) {
 		t.Fatal(err)
 	}
 }
+
+// TestHoles keeps holes, and writes no extent that says "unwritten": GRUB reads
+// through those.
+func TestHoles(t *testing.T) {
+	for _, args := range []string{"-t ext4", "-t ext3 -b 1024"} {
+		image := mkfsRow{args: args}.mkfs(t)
+		content := &sparse{size: 1<<30 + 5, parts: map[int64][]byte{
+			0: noise(1, 10), 40000: noise(2, 9000), 1 << 29: noise(3, 70000), 1 << 30: []byte("tail"),
+		}}
+		change(t, image, func(w editWorld) error {
+			return errors.Join(w.create("sparse", 0o600), w.write("sparse", content))
+		})
+		if out := testtool.Run(t, "debugfs", "-R", "stat /sparse", image); strings.Contains(out, "[u]") {
+			t.Error(out)
+		}
+		dir, unmount := fsedittest.Mount(t, image, "ro")
+		name := filepath.Join(dir, "sparse")
+		var st unix.Stat_t
+		if err := unix.Stat(name, &st); err != nil || st.Blocks > 300 || st.Size != content.size {
+			t.Errorf("%s: %d sectors, %d bytes, %v", args, st.Blocks, st.Size, err)
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := range content.parts {
+			got, want := make([]byte, 100000), make([]byte, 100000)
+			n, _ := f.ReadAt(got, at)
+			m, _ := content.ReadAt(want, at)
+			if n != m || !bytes.Equal(got, want) {
+				t.Errorf("%s: differs from %d on", args, at)
+			}
+		}
+		f.Close()
+		unmount()
+	}
+}
