@@ -2,14 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
+	"github.com/vmconv/vmconv/pkg/imagefmt/osfile"
 )
 
 func newCat(a *app) *cobra.Command {
@@ -39,16 +40,18 @@ guest. Redirect the output, or use -o, to get them.`,
 				return err
 			}
 			defer m.Close()
-			out := a.stdout
-			if output != "" {
-				f, err := createExclusive(output)
-				if err != nil {
-					return err
-				}
-				defer f.Close()
-				out = f
+			if output == "" {
+				return catFiles(cmd.Context(), a.stdout, m.Tree, paths)
 			}
-			return catFiles(out, m.Tree, paths)
+			f, err := osfile.Create(output, osfile.CreateOptions{Mode: 0o600})
+			if err != nil {
+				return err
+			}
+			defer f.Abort() // does nothing after Commit
+			if err := catFiles(cmd.Context(), io.NewOffsetWriter(f, 0), m.Tree, paths); err != nil {
+				return err
+			}
+			return f.Commit(cmd.Context())
 		},
 	}
 	image.register(cmd.Flags())
@@ -56,7 +59,7 @@ guest. Redirect the output, or use -o, to get them.`,
 	return cmd
 }
 
-func catFiles(out io.Writer, tree guest.View, paths []string) error {
+func catFiles(ctx context.Context, out io.Writer, tree guest.View, paths []string) error {
 	guard := isTerminal(out)
 	for _, path := range paths {
 		dev, err := tree.Open(path)
@@ -68,7 +71,7 @@ func catFiles(out io.Writer, tree guest.View, paths []string) error {
 				return err
 			}
 		}
-		if _, err := io.Copy(out, blockdev.NewReader(dev)); err != nil {
+		if _, err := io.Copy(out, until{ctx, blockdev.NewReader(dev)}); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
@@ -95,7 +98,16 @@ func plainText(dev blockdev.Device, path string) error {
 	}
 }
 
-// createExclusive makes a file that must not be there yet.
-func createExclusive(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+// until is a reader that ends when the context does: whoever copies from it can
+// be stopped.
+type until struct {
+	ctx   context.Context
+	inner io.Reader
+}
+
+func (u until) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.inner.Read(p)
 }

@@ -115,7 +115,7 @@ func (a *app) copyOut(ctx context.Context, f *cpFlags, c copyJob) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.sources[0], err)
 		}
-		_, err = io.Copy(a.stdout, blockdev.NewReader(dev))
+		_, err = io.Copy(a.stdout, until{ctx, blockdev.NewReader(dev)})
 		return err
 	}
 	info, err := os.Stat(c.to)

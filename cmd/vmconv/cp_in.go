@@ -14,8 +14,6 @@ import (
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
-	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
-	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 	"github.com/vmconv/vmconv/pkg/imagefmt/osfile"
 )
 
@@ -58,6 +56,7 @@ type inward struct {
 	tree    *guest.Tree
 	now     time.Time
 	host    osfile.Contents
+	spills  []*osfile.Spill // of stdin
 	editors map[filesys.Volume]filesys.Editor
 	links   map[[2]uint64]placed // host files with several names, by device and inode
 }
@@ -240,18 +239,20 @@ func (in *inward) stamp(ed filesys.Editor, node filesys.Node, info fs.FileInfo, 
 	return ed.SetAttr(node, set)
 }
 
-// stdin makes a file of what is read, which has to fit in memory.
+// stdin makes a file of what is read. A temporary file keeps it: nobody knows
+// before how much that is.
 func (in *inward) stdin(r io.Reader, dst string, isDir bool) error {
 	if isDir {
 		return usagef("%s is a folder: name the file that stdin becomes", dst)
 	}
-	limit := ondisk.DefaultLimits.File
-	text, err := io.ReadAll(io.LimitReader(r, limit+1))
+	spill, err := osfile.NewSpill("")
 	if err != nil {
 		return err
 	}
-	if int64(len(text)) > limit {
-		return ondisk.Because(ondisk.ErrTooBig, "more than %s on stdin; copy a file instead", humanSize(limit))
+	in.spills = append(in.spills, spill)
+	size, err := io.Copy(spill, until{in.ctx, r})
+	if err != nil {
+		return fmt.Errorf("keeping stdin: %w", err)
 	}
 	ed, dir, name, err := in.at(dst)
 	if err != nil {
@@ -264,7 +265,7 @@ func (in *inward) stdin(r io.Reader, dst string, isDir bool) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", dst, err)
 	}
-	return ed.WriteFile(node, blockdev.FromBytes(text))
+	return ed.WriteFile(node, io.NewSectionReader(spill, 0, size))
 }
 
 func (in *inward) commit() error {
@@ -281,4 +282,7 @@ func (in *inward) close() {
 		ed.Abort() // does nothing after Commit
 	}
 	in.host.Close()
+	for _, f := range in.spills {
+		f.Close()
+	}
 }

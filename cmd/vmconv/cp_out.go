@@ -44,7 +44,17 @@ func (a *app) takeOut(ctx context.Context, m *machine, recursive bool, src, dir,
 	if attr.Mode.IsDir() && !recursive {
 		return usagef("%s is a folder; copy it with -r", src)
 	}
-	if err := o.copy(src, name, attr); err != nil {
+	_, err = root.Lstat(name)
+	fresh := errors.Is(err, os.ErrNotExist)
+	if err = o.all(src, name, attr); err != nil && fresh {
+		root.RemoveAll(name) // complete or absent
+	}
+	return err
+}
+
+// all copies src with all that is in it.
+func (o *outward) all(src, dst string, attr filesys.Attr) error {
+	if err := o.copy(src, dst, attr); err != nil {
 		return err
 	}
 	for i := len(o.later) - 1; i >= 0; i-- {
@@ -122,11 +132,15 @@ func (o *outward) file(src, dst string) error {
 	if err != nil {
 		return err
 	}
-	if err := o.content(f, dev); err != nil {
-		f.Close()
-		return err
+	info, err := f.Stat()
+	if err == nil {
+		err = o.content(f, dev)
 	}
-	return f.Close()
+	err = errors.Join(err, f.Close())
+	if err != nil && info != nil && info.Mode().IsRegular() {
+		o.root.Remove(dst) // nobody shall take it for the whole file
+	}
+	return err
 }
 
 func (o *outward) content(f *os.File, dev blockdev.Device) error {
@@ -140,7 +154,7 @@ func (o *outward) content(f *os.File, dev blockdev.Device) error {
 		if e.Kind == blockdev.Zero {
 			continue
 		}
-		if _, err := io.Copy(io.NewOffsetWriter(f, e.Off), io.NewSectionReader(dev, e.Off, e.Len)); err != nil {
+		if _, err := io.Copy(io.NewOffsetWriter(f, e.Off), until{o.ctx, io.NewSectionReader(dev, e.Off, e.Len)}); err != nil {
 			return err
 		}
 	}

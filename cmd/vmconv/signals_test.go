@@ -99,3 +99,51 @@ func TestReaderLeaves(t *testing.T) {
 		}
 	}
 }
+
+// TestStoppedCopies stops what copies single files, in both directions.
+func TestStoppedCopies(t *testing.T) {
+	dir := t.TempDir()
+	big := filepath.Join(dir, "big")
+	if err := os.WriteFile(big, noise(20<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	huge := filepath.Join(dir, "huge") // hours of nothing but zeros that are data
+	img := newDisk(t, "48M", "ext4", system(map[string][]byte{"srv/big": noise(20 << 20)}))
+	before := stampOf(t, img)
+	if err := syscall.Mkfifo(huge, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	endless, err := os.OpenFile(huge, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer endless.Close()
+	go func() {
+		for p := make([]byte, 64<<10); ; {
+			if _, err := endless.Write(p); err != nil {
+				return
+			}
+		}
+	}()
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		cmd := program("cp", "-", img+":/srv/huge")
+		cmd.Stdin = endless
+		var talk bytes.Buffer
+		cmd.Stderr = &talk
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond)
+		cmd.Process.Signal(sig)
+		done := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		cmd.Wait()
+		done.Stop()
+		if code := exitOf(cmd.ProcessState); code != 128+int(sig) {
+			t.Errorf("%v: exit code %d\n%s", sig, code, talk.String())
+		}
+	}
+	if after := stampOf(t, img); after != before {
+		t.Error("the image changed")
+	}
+	alone(t, img)
+}
