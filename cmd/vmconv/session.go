@@ -24,6 +24,11 @@ const (
 	readWrite        // the overlay ends as a transaction on the images
 )
 
+// inPlaceMemory is how many changed bytes a disk keeps in memory when it is
+// changed where it lies. They are held twice then: as the guest's disk, and as
+// the image file.
+const inPlaceMemory = 24 << 20
+
 // session is the open disks of one machine. All changes land on the overlays.
 type session struct {
 	disks  []*disk
@@ -42,8 +47,10 @@ type disk struct {
 // openDisks opens the images of a machine in order.
 func (a *app) openDisks(ctx context.Context, f *imageFlags, paths []string, mode access) (*session, error) {
 	s := &session{}
+	memory := int64(0) // the default
 	if mode == readWrite {
-		s.txn = osfile.Begin(osfile.TxnOptions{Options: a.siblings(f), Spill: s.openSpill})
+		memory = inPlaceMemory
+		s.txn = osfile.Begin(osfile.TxnOptions{Options: a.siblings(f), Memory: memory, Spill: s.openSpill})
 	}
 	for _, path := range paths {
 		d, err := a.openDisk(ctx, f, path, s.txn)
@@ -51,7 +58,7 @@ func (a *app) openDisks(ctx context.Context, f *imageFlags, paths []string, mode
 			s.Close()
 			return nil, err
 		}
-		d.overlay = blockdev.NewOverlay(d.image, blockdev.OverlayOptions{Spill: s.openSpill})
+		d.overlay = blockdev.NewOverlay(d.image, blockdev.OverlayOptions{Memory: memory, Spill: s.openSpill})
 		s.disks = append(s.disks, d)
 		for _, n := range d.image.Info().Notices {
 			a.ui.warn(path, n.ID, n.Text)
