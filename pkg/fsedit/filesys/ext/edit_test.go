@@ -53,8 +53,10 @@ func whole(p []byte) *sparse { return &sparse{int64(len(p)), map[int64][]byte{0:
 func noise(seed uint64, n int) []byte {
 	p := make([]byte, n)
 	r := rand.New(rand.NewPCG(seed, 1))
-	for i := range p {
-		p[i] = byte(r.Uint32())
+	for i := 0; i < n; i += 8 {
+		var word [8]byte
+		le.PutUint64(word[:], r.Uint64())
+		copy(p[i:], word[:])
 	}
 	return p
 }

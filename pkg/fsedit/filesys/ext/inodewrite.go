@@ -23,7 +23,7 @@ func (in *inode) hasField(off int) bool {
 	return len(in.raw) > oldInodeSize && off+4 <= oldInodeSize+int(in.ExtraIsize)
 }
 
-func (in *inode) setFlags(set, clear uint32) { in.put32(inFlags, in.Flags&^clear|set) }
+func (in *inode) setFlags(on, off uint32) { in.put32(inFlags, in.Flags&^off|on) }
 
 func (in *inode) setSize(n int64) {
 	in.put32(inSizeLo, uint32(n))
@@ -160,14 +160,17 @@ func (e *editor) modified(in *inode) error {
 	return e.changed(in)
 }
 
-// Flags that a new object takes over from its directory, as chattr(1) says.
+// Flags that a new object takes over from its directory; see chattr(1).
 const (
-	flSync        = 0x8
-	flDirSync     = 0x10000
-	flTopDir      = 0x20000
-	flInherited   = flSecureDelete | 0x2 | flCompressed | flSync | flNoDump | flNoAtime | flJournalData | 0x8000 | flDirSync | flProjInherit
-	flForOthers   = flNoDump | flNoAtime
-	flOnlyForDirs = flDirSync | flTopDir | flProjInherit
+	flUndelete = 0x2
+	flSync     = 0x8
+	flNoTail   = 0x8000
+	flDirSync  = 0x10000
+
+	flInherited = flSecureDelete | flUndelete | flCompressed | flSync | flNoDump | flNoAtime |
+		flJournalData | flNoTail | flDirSync | flProjInherit
+	flOfDirsOnly = flDirSync | flProjInherit
+	flOfOthers   = flNoDump | flNoAtime // what devices and links take over
 )
 
 // newInode allocates and fills an inode; it is not staged yet.
@@ -209,9 +212,9 @@ func inheritedFlags(parent uint32, m filesys.Mode) uint32 {
 	case m.IsDir():
 		return flags
 	case m.IsRegular():
-		return flags &^ flOnlyForDirs
+		return flags &^ flOfDirsOnly
 	}
-	return flags & flForOthers
+	return flags & flOfOthers
 }
 
 // extraIsize is how much room new inodes keep for fields: what the superblock
