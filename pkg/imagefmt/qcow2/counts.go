@@ -17,7 +17,7 @@ type counts struct {
 	file     imagefmt.File
 	tableOff int64
 	table    []uint64
-	blocks   *cache
+	blocks   *ondisk.BlockCache[int64]
 	next     int64   // the first cluster behind all that are in use
 	freed    []int64 // clusters whose count fell to zero
 	strays   int     // clusters passed over
@@ -29,7 +29,7 @@ func loadCounts(file imagefmt.File, h *header, limits ondisk.Limits) (*counts, e
 		order:    uint(h.RefcountOrder),
 		file:     file,
 		tableOff: int64(h.RefcountTableOffset),
-		blocks:   newCache(limits.Cache / 2),
+		blocks:   ondisk.NewBlockCache[int64](limits.Cache / 2),
 		next:     ondisk.DivUp(file.Size(), h.clusterSize()),
 	}
 	at := ondisk.At(layer, "refcount table", c.tableOff)
@@ -60,13 +60,13 @@ func (c *counts) block(cluster int64) (refcounts, int64, error) {
 		return refcounts{}, 0, nil
 	}
 	off := int64(c.table[i])
-	data := c.blocks.get(off)
+	data := c.blocks.Get(off)
 	if data == nil {
 		data = make([]byte, c.clusterSize())
 		if err := ondisk.Full(c.file, data, off); err != nil {
 			return refcounts{}, 0, ondisk.At(layer, "refcount block", off).Wrap(err)
 		}
-		data = c.blocks.put(off, data)
+		data = c.blocks.Put(off, data)
 	}
 	return refcounts{c.order, data}, cluster % n, nil
 }
@@ -192,7 +192,7 @@ func (c *counts) ensure(i int64) error {
 	if _, err := c.file.WriteAt(data, off); err != nil {
 		return err
 	}
-	c.blocks.drop(off)
+	c.blocks.Drop(off)
 	c.table[i] = uint64(off)
 	var word [8]byte
 	binary.BigEndian.PutUint64(word[:], uint64(off))

@@ -86,7 +86,7 @@ func (u *updater) ownTable(off int64) (int64, error) {
 // writeTable writes a whole L2 table to a cluster that may have been another one.
 func (u *updater) writeTable(content []byte, host int64) error {
 	for off := int64(0); off < int64(len(content)); off += sliceSize {
-		u.img.m.slices.drop(host + off)
+		u.img.m.slices.Drop(host + off)
 	}
 	_, err := u.file.WriteAt(content, host)
 	return err
@@ -245,7 +245,7 @@ func (u *updater) replace(s spot, host, base int64) error {
 	if err := u.store(s, e); err != nil {
 		return err
 	}
-	u.img.unpacked.drop(base)
+	u.img.unpacked.Drop(base)
 	if s.entry.word&flagPacked != 0 {
 		return u.counts.release(m.packedExtent(s.entry.word))
 	}

@@ -22,8 +22,8 @@ type image struct {
 	backing imagefmt.Image  // nil without one
 	data    imagefmt.Source // external data file; nil without one
 
-	unpacked *cache    // clusters of which only a part was wanted
-	buffers  sync.Pool // of *[]byte, two clusters long: compressed input
+	unpacked *ondisk.BlockCache[int64] // clusters of which only a part was wanted
+	buffers  sync.Pool                 // of *[]byte, two clusters long: compressed input
 }
 
 var (
@@ -47,7 +47,7 @@ func open(ctx context.Context, src imagefmt.Source, opts imagefmt.OpenOptions) (
 	if img.m, err = loadMapping(src, h, limits); err != nil {
 		return nil, err
 	}
-	img.unpacked = newCache(limits.Cache / 4)
+	img.unpacked = ondisk.NewBlockCache[int64](limits.Cache / 4)
 	img.buffers.New = func() any {
 		b := make([]byte, 2*h.clusterSize())
 		return &b
@@ -69,7 +69,7 @@ func loadMapping(src blockdev.Device, h *header, limits ondisk.Limits) (*mapping
 		version:  h.Version,
 		external: h.has(incompatDataFile),
 		l1Offset: int64(h.L1Offset),
-		slices:   newCache(limits.Cache - limits.Cache/4),
+		slices:   ondisk.NewBlockCache[int64](limits.Cache - limits.Cache/4),
 	}
 	raw, err := ondisk.Bytes(src, m.l1Offset, int64(h.L1Size)*8)
 	if err != nil {
@@ -181,13 +181,13 @@ func (img *image) readPacked(p []byte, off int64, r run) error {
 	if in == 0 && int64(len(p)) == img.m.clusterSize() {
 		return img.unpack(p, r)
 	}
-	whole := img.unpacked.get(off - in)
+	whole := img.unpacked.Get(off - in)
 	if whole == nil {
 		whole = make([]byte, img.m.clusterSize())
 		if err := img.unpack(whole, r); err != nil {
 			return err
 		}
-		whole = img.unpacked.put(off-in, whole)
+		whole = img.unpacked.Put(off-in, whole)
 	}
 	copy(p, whole[in:])
 	return nil

@@ -47,7 +47,7 @@ type mapping struct {
 	external bool // data is another file than file
 	l1       []uint64
 	l1Offset int64
-	slices   *cache
+	slices   *ondisk.BlockCache[int64]
 }
 
 // next is the longest run from off that a bounded look finds. The n bytes from
@@ -133,13 +133,13 @@ func (m *mapping) slice(table, index int64) (slice []byte, at int64, err error) 
 	size := min(m.clusterSize(), sliceSize)
 	pos := index * m.entrySize()
 	off := table + ondisk.AlignDown(pos, size)
-	slice = m.slices.get(off)
+	slice = m.slices.Get(off)
 	if slice == nil {
 		slice = make([]byte, size)
 		if err := ondisk.Full(m.file, slice, off); err != nil {
 			return nil, 0, ondisk.At(layer, "L2 table", table).Wrap(err)
 		}
-		slice = m.slices.put(off, slice)
+		slice = m.slices.Put(off, slice)
 	}
 	return slice, pos % size, nil
 }

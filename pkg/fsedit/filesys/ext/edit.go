@@ -88,7 +88,7 @@ func newEditor(v *volume, dev blockdev.Writable, opts filesys.EditOptions) (*edi
 	if e.v, err = v.on(e.stage); err != nil {
 		return nil, err
 	}
-	e.stage.forget = e.v.blocks.forget
+	e.stage.forget = e.v.blocks.Drop
 	if e.FS, err = e.v.Root(""); err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ type volume struct {
 	limits ondisk.Limits
 	geometry
 	state    atomic.Pointer[superState]
-	blocks   *blockCache
+	blocks   *ondisk.BlockCache[uint64]
 	replayed bool
 	notices  []string
 	editing  atomic.Bool // an editor is open
@@ -42,7 +42,7 @@ func newVolume(dev blockdev.Device, limits ondisk.Limits) (*volume, error) {
 	if table := int64(geo.gdtBlocks) << geo.blockBits; table > limits.Table {
 		return nil, ondisk.At(layer, "superblock", superOffset).TooBig("%d bytes of group descriptors", table)
 	}
-	v := &volume{dev: dev, limits: limits, geometry: geo, blocks: newBlockCache(limits.Cache)}
+	v := &volume{dev: dev, limits: limits, geometry: geo, blocks: ondisk.NewBlockCache[uint64](limits.Cache)}
 	v.state.Store(s)
 	return v, nil
 }
@@ -65,7 +65,7 @@ func (v *volume) reload() error {
 		return err
 	}
 	v.state.Store(s)
-	v.blocks.clear()
+	v.blocks.Clear()
 	return nil
 }
 
@@ -82,7 +82,7 @@ const readAhead = 32 << 10
 // readBlocks returns block n, and reads up to count blocks from there on into
 // the cache.
 func (v *volume) readBlocks(n, count uint64) ([]byte, error) {
-	if p := v.blocks.get(n); p != nil {
+	if p := v.blocks.Get(n); p != nil {
 		return p, nil
 	}
 	count = max(1, min(count, readAhead>>v.blockBits))
@@ -96,7 +96,7 @@ func (v *volume) readBlocks(n, count uint64) ([]byte, error) {
 	}
 	for i := range count {
 		block := p[int64(i)<<v.blockBits:][:v.blockSize:v.blockSize]
-		v.blocks.put(n+i, block)
+		v.blocks.Put(n+i, block)
 	}
 	return p[:v.blockSize:v.blockSize], nil
 }
