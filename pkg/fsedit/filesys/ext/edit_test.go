@@ -414,6 +414,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s %s: %v", x.args, x.super, err)
 		}
 	}
+	refuseObjects(t)
 	image := mkfsRow{args: "-t ext4"}.mkfs(t)
 	v := open(t, fsedittest.OpenImage(t, image))
 	if _, err := v.Edit(filesys.EditOptions{Now: time.Now()}); !errors.Is(err, ondisk.ErrReadOnly) {
@@ -613,4 +614,37 @@ func TestHoles(t *testing.T) {
 		f.Close()
 		unmount()
 	}
+}
+
+// refuseObjects: a directory that ignores case, and a value in an inode of its own.
+func refuseObjects(t *testing.T) {
+	image := mkfsRow{args: "-t ext4 -O casefold"}.mkfs(t)
+	change(t, image, func(w editWorld) error { return w.mkdir("fold", 0o755) })
+	testtool.Run(t, "debugfs", "-w", "-R", fmt.Sprintf("set_inode_field /fold flags %#x", flCasefold|flExtents), image)
+	change(t, image, func(w editWorld) error {
+		if err := w.create("fold/x", 0o600); !errors.Is(err, ondisk.ErrUnsupported) {
+			t.Errorf("in a casefold directory: %v", err)
+		}
+		return nil
+	})
+	image = mkfsRow{args: "-t ext4 -O ea_inode"}.mkfs(t)
+	dir, unmount := fsedittest.Mount(t, image, "")
+	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("f"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setxattr(filepath.Join(dir, "f"), "user.big", noise(1, 40000), 0); err != nil {
+		t.Fatal(err)
+	}
+	unmount()
+	change(t, image, func(w editWorld) error {
+		for what, err := range map[string]error{
+			"removing it": w.removeXattr("f", "user.big"), "replacing it": w.setXattr("f", "user.big", nil), "removing the file": w.remove("f"),
+		} {
+			if !errors.Is(err, ondisk.ErrUnsupported) {
+				t.Errorf("a value in an inode of its own, %s: %v", what, err)
+			}
+		}
+		return errors.Join(w.write("f", whole(noise(2, 9000))), w.setXattr("f", "user.small", []byte("s")), w.chmod("f", 0o644))
+	})
+	kernelEdits(t, image, "")
 }
