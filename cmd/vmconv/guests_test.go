@@ -106,15 +106,6 @@ func convertGuest(t *testing.T, args ...string) convert.Report {
 	return r
 }
 
-// stamp is what must not change of a source.
-func stamp(t *testing.T, img string) string {
-	info, err := os.Stat(img)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Fields(testtool.Run(t, "sha256sum", img))[0] + " " + info.ModTime().String()
-}
-
 // checkFiles compares source and output by their files, and by their size.
 func checkFiles(t *testing.T, src, out string, start int64, r convert.Report) {
 	live := checkTrees(t, src, out, start, r)

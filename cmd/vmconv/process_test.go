@@ -4,7 +4,10 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,4 +158,23 @@ func alone(t testing.TB, img string) {
 			t.Errorf("%s was left beside %s", e.Name(), img)
 		}
 	}
+}
+
+// stamp is content and time of a file: what must not change of a source.
+func stamp(t testing.TB, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x %v", sum.Sum(nil), info.ModTime())
 }

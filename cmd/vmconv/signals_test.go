@@ -109,7 +109,7 @@ func TestStoppedCopies(t *testing.T) {
 	}
 	huge := filepath.Join(dir, "huge") // hours of nothing but zeros that are data
 	img := newDisk(t, "48M", "ext4", system(map[string][]byte{"srv/big": noise(20 << 20)}))
-	before := stampOf(t, img)
+	before := stamp(t, img)
 	if err := syscall.Mkfifo(huge, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestStoppedCopies(t *testing.T) {
 			t.Errorf("%v: exit code %d\n%s", sig, code, talk.String())
 		}
 	}
-	if after := stampOf(t, img); after != before {
+	if after := stamp(t, img); after != before {
 		t.Error("the image changed")
 	}
 	alone(t, img)

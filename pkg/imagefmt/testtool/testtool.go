@@ -53,6 +53,8 @@ var packages = map[string]string{
 	"virt-xml-validate":  "libvirt-clients",
 	"xfs_io":             "xfsprogs",
 	"busybox":            "busybox-static",
+	"setpriv":            "util-linux",
+	"prlimit":            "util-linux",
 	"blkid":              "util-linux",
 	"mkswap":             "util-linux",
 	"mkfs.xfs":           "xfsprogs",
