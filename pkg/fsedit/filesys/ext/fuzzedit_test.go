@@ -97,19 +97,23 @@ func TestEditMutated(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	runs := 300
 	if os.Getenv("VMCONV_SOAK") != "" {
-		runs = 20000
+		runs = 5000
 	}
 	names := seedNames(t)
-	for i := range runs {
-		raw := seedImage(t, names[i%len(names)])
-		var words []int
-		for off := superOffset; off+4 <= len(raw); off += 4 {
-			if le.Uint32(raw[off:]) != 0 {
-				words = append(words, off)
+	images, words := make([][]byte, len(names)), make([][]int, len(names))
+	for i, name := range names {
+		images[i] = seedImage(t, name)
+		for off := superOffset; off+4 <= len(images[i]); off += 4 {
+			if le.Uint32(images[i][off:]) != 0 {
+				words[i] = append(words[i], off)
 			}
 		}
+	}
+	for range runs {
+		i := r.IntN(len(names))
+		raw := bytes.Clone(images[i])
 		for range 1 + r.IntN(6) {
-			spoil(r, raw[words[r.IntN(len(words))]:][:4])
+			spoil(r, raw[words[i][r.IntN(len(words[i]))]:][:4])
 		}
 		reseal(raw)
 		within(t, func() { exerciseEditor(raw) })
