@@ -64,7 +64,7 @@ func renderChecks(w io.Writer, checks []bootcheck.Row) {
 				state = "NO"
 			}
 		}
-		fmt.Fprintf(w, "  %-3s  %-50s %s%s\n", state, printable(c.Text), printable(c.Evidence), id)
+		fmt.Fprintf(w, "  %-3s  %-52s %s%s\n", state, printable(c.Text), printable(c.Evidence), id)
 	}
 }
 

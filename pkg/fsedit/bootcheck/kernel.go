@@ -51,18 +51,45 @@ func (c *checker) initramfs(k guest.Kernel, required bool) {
 		return
 	}
 	c.add("initramfs:"+k.Version, text, true, required, "%s", orNone(k.Initramfs))
-	var missing, found []string
+	var missing []string
+	var found places
 	for _, d := range c.needs.Drivers {
 		switch where := have.Find(d.Module); {
 		case where != "":
-			found = append(found, d.Module+" "+where)
+			found.add(d.Module, where)
 		case d.Required:
 			missing = append(missing, d.Module)
 		}
 	}
-	c.list("drivers:"+k.Version, "the target's drivers load before the root is mounted", required, found, missing)
+	c.list("drivers:"+k.Version, "the target's drivers load before the root is mounted", required, found.words(), missing)
 	c.aliases(k, have, required)
 	c.filesystem(k, have, required)
+}
+
+// places gathers modules by where they are, in the order in which they were found.
+type places []place
+
+type place struct {
+	where   string
+	modules []string
+}
+
+func (p *places) add(module, where string) {
+	i := slices.IndexFunc(*p, func(e place) bool { return e.where == where })
+	if i < 0 {
+		i = len(*p)
+		*p = append(*p, place{where: where})
+	}
+	(*p)[i].modules = append((*p)[i].modules, module)
+}
+
+// words are one for each place: "virtio_pci virtio_blk in /boot/initrd.img".
+func (p places) words() []string {
+	var out []string
+	for _, e := range p {
+		out = append(out, strings.Join(e.modules, " ")+" "+e.where)
+	}
+	return out
 }
 
 func (c *checker) list(id, text string, required bool, found, missing []string) {
