@@ -18,10 +18,11 @@ import (
 // paths go through an os.Root, so that no link of the guest leads out of it.
 type outward struct {
 	ctx   context.Context
-	tree  guest.View
+	tree  *guest.Tree
+	walk  walk
 	root  *os.Root
-	owner bool                    // we may set owners
-	links map[filesys.Node]string // first path of a file with several links
+	owner bool              // we may set owners
+	links map[object]string // first path of a file with several links
 	warn  func(path, text string)
 	later []func() error // times and modes of folders, set when they are full
 }
@@ -34,7 +35,7 @@ func (a *app) takeOut(ctx context.Context, m *machine, recursive bool, src, dir,
 	}
 	defer root.Close()
 	o := outward{
-		ctx: ctx, tree: m.Tree, root: root, owner: os.Geteuid() == 0, links: map[filesys.Node]string{},
+		ctx: ctx, tree: m.Tree, walk: newWalk(ctx, m.Tree), root: root, owner: os.Geteuid() == 0, links: map[object]string{},
 		warn: func(p, text string) { a.ui.warn(p, "cp", text) },
 	}
 	attr, err := m.Tree.Stat(src)
@@ -70,10 +71,14 @@ func (o *outward) copy(src, dst string, attr filesys.Attr) error {
 		return err
 	}
 	if attr.Nlink > 1 && !attr.Mode.IsDir() {
-		if first, ok := o.links[attr.Node]; ok {
+		id, err := objectAt(o.tree, src, attr.Node)
+		if err != nil {
+			return fmt.Errorf("%s: %w", src, err)
+		}
+		if first, ok := o.links[id]; ok {
 			return o.root.Link(first, dst)
 		}
-		o.links[attr.Node] = dst
+		o.links[id] = dst
 	}
 	var err error
 	switch attr.Mode.Type() {
@@ -99,6 +104,9 @@ func (o *outward) copy(src, dst string, attr filesys.Attr) error {
 }
 
 func (o *outward) dir(src, dst string, attr filesys.Attr) error {
+	if err := o.walk.enter(src); err != nil {
+		return err
+	}
 	if dst != "." {
 		if err := o.root.Mkdir(dst, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			return err

@@ -46,6 +46,7 @@ Names are quoted on a terminal, since guests choose them.`,
 				l.emit = newJSONLines(out)
 			}
 			for _, p := range paths {
+				l.walk = newWalk(cmd.Context(), m.Tree)
 				if err := l.list(p); err != nil {
 					return fmt.Errorf("%s: %w", p, err)
 				}
@@ -69,6 +70,7 @@ type lister struct {
 	long, recursive, nul, human, quote bool
 
 	tree guest.View
+	walk walk // of one argument
 	out  io.Writer
 	emit func(name string, a filesys.Attr, target string) error // JSON, or nil
 }
@@ -90,6 +92,9 @@ func (l *lister) list(p string) error {
 
 // dir prints what is in a directory; prefix is what stands before its names.
 func (l *lister) dir(p, prefix string) error {
+	if err := l.walk.enter(p); err != nil {
+		return err
+	}
 	entries, err := l.tree.ReadDir(p)
 	if err != nil {
 		return err
