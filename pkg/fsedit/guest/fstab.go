@@ -10,16 +10,24 @@ type fstabEntry struct {
 	spec, path, kind, options string
 }
 
+// maxFstab bounds the entries that are looked at: no guest has so many mounts.
+const maxFstab = 10_000
+
 // parseFstab reads the entries that name a filesystem to mount or swap to use.
 // Lines with fewer than two words are left out, as mount(8) leaves them.
 func parseFstab(text []byte) []fstabEntry {
 	var out []fstabEntry
-	for i, line := range strings.Split(string(text), "\n") {
+	number := 0
+	for line := range strings.SplitSeq(string(text), "\n") {
+		number++
+		if len(out) == maxFstab {
+			break
+		}
 		words := strings.Fields(line)
 		if len(words) < 2 || words[0][0] == '#' {
 			continue
 		}
-		e := fstabEntry{line: i + 1, spec: unquote(unoctal(words[0])), path: unoctal(words[1]), kind: "auto", options: "defaults"}
+		e := fstabEntry{line: number, spec: unquote(unoctal(words[0])), path: unoctal(words[1]), kind: "auto", options: "defaults"}
 		if len(words) > 2 {
 			e.kind = words[2]
 		}
