@@ -100,15 +100,11 @@ func TestReaderLeaves(t *testing.T) {
 	}
 }
 
-// TestStoppedCopies stops what copies single files, in both directions.
+// TestStoppedCopies stops a copy from a stdin that never ends.
 func TestStoppedCopies(t *testing.T) {
 	dir := t.TempDir()
-	big := filepath.Join(dir, "big")
-	if err := os.WriteFile(big, noise(20<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	huge := filepath.Join(dir, "huge") // hours of nothing but zeros that are data
-	img := newDisk(t, "48M", "ext4", system(map[string][]byte{"srv/big": noise(20 << 20)}))
+	huge := filepath.Join(dir, "huge")
+	img := newDisk(t, "48M", "ext4", system(nil))
 	before := stamp(t, img)
 	if err := syscall.Mkfifo(huge, 0o600); err != nil {
 		t.Fatal(err)
