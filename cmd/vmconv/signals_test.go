@@ -122,7 +122,7 @@ func TestStoppedCopies(t *testing.T) {
 		}
 	}()
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
-		cmd := program("cp", "-", img+":/srv/huge")
+		cmd := program("cp", "-", img+":/huge")
 		cmd.Stdin = endless
 		var talk bytes.Buffer
 		cmd.Stderr = &talk
