@@ -207,9 +207,12 @@ func (p *Prepared) discard(ctx context.Context) error {
 		return err
 	}
 	for i, d := range p.Request.Disks {
-		free, err := m.FreeExtents(ctx, i)
+		free, kept, err := m.FreeExtents(ctx, i)
 		if err != nil {
 			return err
+		}
+		for _, text := range kept {
+			p.Notes = append(p.Notes, edit.Warning{Edit: "free", Text: text})
 		}
 		for _, r := range free {
 			if err := d.Overlay.Discard(r.Off, r.Len); err != nil {

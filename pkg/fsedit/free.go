@@ -16,30 +16,31 @@ import (
 // FreeExtents are the bytes of a disk, by its index, that no guest can read as
 // meaningful: ascending, apart, and nothing but the free space of filesystems
 // that alone own their bytes. A volume about which there is any doubt gives
-// none, and Facts.Warnings says why. It looks at what was committed.
-func (m *Machine) FreeExtents(ctx context.Context, disk int) ([]filesys.Range, error) {
-	var out []filesys.Range
+// none, and kept says why. It looks at what was committed.
+func (m *Machine) FreeExtents(ctx context.Context, disk int) (out []filesys.Range, kept []string, err error) {
 	for i, v := range m.Volumes {
 		if v.Disk != disk || m.contents[i].Driver == nil {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		why, err := m.doubt(ctx, i)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		var free []filesys.Range
+		if why == "" {
+			free, err = m.freeOf(ctx, i)
+		}
+		switch {
+		case err != nil && !excusable(err):
+			return nil, nil, fmt.Errorf("%s: %w", v.ID, err)
+		case err != nil:
+			why = err.Error()
 		}
 		if why != "" {
-			m.keep(v, why)
-			continue
-		}
-		free, err := m.freeOf(ctx, i)
-		if err != nil {
-			if !excusable(err) {
-				return nil, fmt.Errorf("%s: %w", v.ID, err)
-			}
-			m.keep(v, err.Error())
+			kept = append(kept, fmt.Sprintf("%s: free space is kept: %s", v.ID, why))
 			continue
 		}
 		out = append(out, free...)
@@ -50,15 +51,7 @@ func (m *Machine) FreeExtents(ctx context.Context, disk int) ([]filesys.Range, e
 		}
 		return 1
 	})
-	return out, nil
-}
-
-// keep tells that the free space of a volume stays in the image.
-func (m *Machine) keep(v volume.Volume, why string) {
-	line := fmt.Sprintf("%s: free space is kept: %s", v.ID, why)
-	if !slices.Contains(m.Facts.Warnings, line) {
-		m.Facts.Warnings = append(m.Facts.Warnings, line)
-	}
+	return out, kept, nil
 }
 
 // excusable are troubles of one filesystem that need not stop a conversion.
