@@ -3,9 +3,19 @@
 // that prints, logs, reads flags and picks exit codes.
 package main
 
-import "os"
+import (
+	"os"
+	"runtime/debug"
+)
 
-func main() { os.Exit(vmconv()) }
+// memoryLimit is where the collector begins to work harder: what is in use stays
+// far below it, and the garbage of a large change shall not double that.
+const memoryLimit = 128 << 20
+
+func main() {
+	debug.SetMemoryLimit(memoryLimit)
+	os.Exit(vmconv())
+}
 
 // vmconv runs the command line of this process.
 func vmconv() int {
