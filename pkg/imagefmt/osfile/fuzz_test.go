@@ -29,6 +29,9 @@ func FuzzLog(f *testing.F) {
 		if log = slices.Clone(log); seal {
 			reseal(log)
 		}
+		if len(log) >= logHeaderSize && int64(logOrder.Uint64(log[24:])) > 64<<20 {
+			return // a file that would be sparse on a disk, and this one is memory
+		}
 		h := newCrashHost(map[string][]byte{p.name: p.old, logPath(p.name): log})
 		done, err := recoverFile(context.Background(), h, p.name)
 		if (err != nil || !done) && !bytes.Equal(h.names[p.name].data, p.old) {
