@@ -49,7 +49,26 @@ func Copy(ctx context.Context, w imagefmt.Writer, src blockdev.Device, pack bool
 	} else if pack {
 		return ondisk.Because(ondisk.ErrUnsupported, "this format has no compressed blocks")
 	}
+	if watch != nil {
+		var err error
+		if c.data, err = dataBytes(ctx, src); err != nil {
+			return err
+		}
+	}
 	return c.run(ctx)
+}
+
+// dataBytes is how much of a device is not known to be zeros.
+func dataBytes(ctx context.Context, d blockdev.Device) (n int64, err error) {
+	for e, err := range blockdev.Extents(ctx, d, 0, d.Size()) {
+		if err != nil {
+			return 0, err
+		}
+		if e.Kind == blockdev.Data {
+			n += e.Len
+		}
+	}
+	return n, nil
 }
 
 type copier struct {
@@ -59,6 +78,7 @@ type copier struct {
 	align   int64                // blocks of the writer, which are never split
 	watch   ondisk.Observer
 	workers int
+	data    int64 // bytes that are not zeros, for the display
 	end     int64 // of the last chunk, when all were planned
 }
 
@@ -162,7 +182,7 @@ func (c *copier) pack(ch *chunk) error {
 
 // drain hands the chunks to the writer in guest order.
 func (c *copier) drain(ctx context.Context, ordered <-chan *chunk, free chan<- *chunk) error {
-	total := c.src.Size()
+	var done int64
 	for {
 		ch, err := take(ctx, ordered)
 		if ch == nil {
@@ -174,7 +194,8 @@ func (c *copier) drain(ctx context.Context, ordered <-chan *chunk, free chan<- *
 		if err := c.write(ch); err != nil {
 			return err
 		}
-		c.watch.Tell(ondisk.Event{Phase: "copying", Done: ch.off + int64(ch.n), Total: total})
+		done += int64(ch.n)
+		c.watch.Tell(ondisk.Event{Phase: "copying", Done: done, Total: max(c.data, done)})
 		free <- ch
 	}
 }

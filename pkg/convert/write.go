@@ -132,14 +132,6 @@ func (a *ascending) Write(p []byte) (int, error) {
 // Estimate is how many bytes of the host the copies of a disk need at most: its
 // data, and the tables that a format adds.
 func Estimate(ctx context.Context, d blockdev.Device) (int64, error) {
-	var n int64
-	for e, err := range blockdev.Extents(ctx, d, 0, d.Size()) {
-		if err != nil {
-			return 0, err
-		}
-		if e.Kind == blockdev.Data {
-			n += e.Len
-		}
-	}
-	return n + n/512 + 4<<20, nil
+	n, err := dataBytes(ctx, d)
+	return n + n/512 + 4<<20, err
 }
