@@ -46,7 +46,7 @@ func TestBench(t *testing.T) {
 		{name: "raw -> qcow2", ours: vmconv + " -q convert " + raw + " -O qcow2 -o OUT.qcow2", theirs: "qemu-img convert -W -m 16 -O qcow2 " + raw + " OUT.qcow2", limit: 1},
 		{name: "qcow2 -> raw", ours: vmconv + " -q convert " + qcow2 + " -O raw -o OUT.raw", theirs: "qemu-img convert -W -m 16 -O raw " + qcow2 + " OUT.raw", limit: 1},
 		{name: "raw -> qcow2 -c", ours: vmconv + " -q convert -c " + raw + " -O qcow2 -o OUT.qcow2", theirs: "qemu-img convert -c -W -m 16 -O qcow2 " + raw + " OUT.qcow2", limit: 1 / 1.5},
-		{name: "raw -> qcow2 -c zstd", ours: vmconv + " -q convert -c --opt compression_type=zstd " + raw + " -O qcow2 -o OUT.qcow2", theirs: "qemu-img convert -c -o compression_type=zstd -W -m 16 -O qcow2 " + raw + " OUT.qcow2", limit: 1 / 1.5},
+		{name: "raw -> qcow2 -c zstd", ours: vmconv + " -q convert -c --opt compression_type=zstd " + raw + " -O qcow2 -o OUT.qcow2", theirs: "qemu-img convert -c -o compression_type=zstd -W -m 16 -O qcow2 " + raw + " OUT.qcow2", limit: 1},
 		{name: "convert --to kvm", ours: vmconv + " -q convert " + raw + " --to kvm -o OUT.qcow2", theirs: "cp --sparse=always " + raw + " OUT.qcow2", limit: 1.5},
 	}
 	fmt.Printf("%-24s %9s %9s %7s %9s %9s\n", "", "vmconv", "other", "ratio", "limit", "memory")
