@@ -224,3 +224,15 @@ func checkReport(t *testing.T, console string, want []string) {
 		}
 	}
 }
+
+// TestGuestAgain converts what was converted: nothing is left to change, and the
+// copy has the same bytes.
+func TestGuestAgain(t *testing.T) {
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "first.qcow2"), filepath.Join(dir, "second.qcow2")
+	convertGuest(t, guestImage(t, "gpt"), "--to", "kvm", "-o", first)
+	if r := convertGuest(t, first, "--to", "kvm", "-o", second); len(r.Changes) > 0 {
+		t.Errorf("changed again: %v", r.Changes)
+	}
+	testtool.Run(t, "cmp", first, second)
+}
