@@ -77,6 +77,8 @@ func hint(err error) string {
 		return "unlock it first; encrypted disks are not supported yet"
 	case errors.Is(err, fs.ErrPermission):
 		return "check the permissions of the file and of its folder"
+	case errors.Is(err, fs.ErrExist):
+		return "choose another name; convert replaces outputs with --overwrite"
 	case errors.Is(err, syscall.ENOSPC):
 		return "free some space, or write elsewhere with -o"
 	}

@@ -99,7 +99,8 @@ func (p *Prepared) edit(ctx context.Context) error {
 		return err
 	}
 	if m.Facts.Root == "" {
-		return ondisk.Because(ondisk.ErrUnsupported, "no system that can be converted was found on %s", p.Request.Disks[0].Name)
+		_, why := m.Tree.Stat("/")
+		return ondisk.Because(ondisk.ErrUnsupported, "%s cannot be made to start on a target: %v", p.Request.Disks[0].Name, why)
 	}
 	p.Before = m.Facts
 	p.Notes = nil
