@@ -180,6 +180,7 @@ func (a *app) convertMachine(ctx context.Context, f *convertFlags, targets []tar
 	if err != nil {
 		return err
 	}
+	a.ui.debug(name, "%d changes, %s of free blocks left out", len(prepared.Changes), humanSize(prepared.Dropped))
 	var outputs []string
 	switch {
 	case f.dryRun:

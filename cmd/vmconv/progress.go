@@ -13,13 +13,12 @@ import (
 // terminal, a line every ten seconds in plain mode, an object a second in json
 // mode. It is safe for concurrent use; a nil progress shows nothing.
 type progress struct {
-	mu     sync.Mutex
-	ui     *ui
-	style  string
-	every  time.Duration
-	last   time.Time
-	drawn  bool
-	events bool
+	mu    sync.Mutex
+	ui    *ui
+	style string
+	every time.Duration
+	last  time.Time
+	drawn bool
 }
 
 func newProgress(u *ui) *progress {

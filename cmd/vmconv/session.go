@@ -60,7 +60,9 @@ func (a *app) openDisks(ctx context.Context, f *imageFlags, paths []string, mode
 		}
 		d.overlay = blockdev.NewOverlay(d.image, blockdev.OverlayOptions{Memory: memory, Spill: s.openSpill})
 		s.disks = append(s.disks, d)
-		for _, n := range d.image.Info().Notices {
+		info := d.image.Info()
+		a.ui.debug(path, "%s %s, %s", info.Format, info.Variant, humanSize(info.VirtualSize))
+		for _, n := range info.Notices {
 			a.ui.warn(path, n.ID, n.Text)
 		}
 	}

@@ -116,7 +116,9 @@ func (u *ui) info(about, format string, args ...any) {
 	u.log.WithField("about", about).Infof(format, args...)
 }
 
+// debug is what --verbose adds.
 func (u *ui) debug(about, format string, args ...any) {
+	u.progress.clear()
 	u.log.WithField("about", about).Debugf(format, args...)
 }
 

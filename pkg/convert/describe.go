@@ -1,9 +1,7 @@
 package convert
 
 import (
-	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/vmconv/vmconv/pkg/convert/target"
 	"github.com/vmconv/vmconv/pkg/convert/vmdef"
@@ -72,13 +70,4 @@ func osinfoID(os guest.OS) string {
 		version += "." + strconv.Itoa(os.Minor)
 	}
 	return "http://" + vendor + "/" + version
-}
-
-// baseName is a file's name without its folder and its last extension.
-func baseName(path string) string {
-	name := filepath.Base(path)
-	if ext := filepath.Ext(name); ext != "" && ext != name {
-		name = strings.TrimSuffix(name, ext)
-	}
-	return name
 }

@@ -23,9 +23,8 @@ func compress(method uint8, dst, plain []byte) ([]byte, error) {
 
 // deflater is an encoder with the slice it writes to, kept for the next cluster.
 type deflater struct {
-	out   slice
-	limit int
-	enc   *flate.Writer
+	out slice
+	enc *flate.Writer
 }
 
 // slice takes bytes up to a limit and drops the rest: a cluster that does not

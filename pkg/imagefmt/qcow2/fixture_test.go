@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"math/rand"
 	"os"
@@ -271,5 +270,3 @@ func (b *bench) patch(name string, off int64, p []byte) {
 }
 
 func be64(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }
-
-func kib(n int) string { return fmt.Sprintf("%dk", n) }

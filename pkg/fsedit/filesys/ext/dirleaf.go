@@ -55,8 +55,6 @@ func (s slot) used() int {
 	return direntSize(len(s.name))
 }
 
-func (s slot) entry() leafEntry { return leafEntry{s.ino, s.typ, string(s.name)} }
-
 // at decodes the slot at off, which must fit the leaf.
 func (l leaf) at(off int) (slot, error) {
 	if len(l.b)-off < direntHeader {
