@@ -152,16 +152,26 @@ func (l *lexer) double(w *Word, text []byte) ([]byte, error) {
 	return text, l.unclosed(w.Start)
 }
 
-// reference reads "$" and, in braces, the name behind it.
+// reference reads "$" and, in braces, the name behind it. Braces around anything
+// but a name are no reference, wherever they end.
 func (l *lexer) reference() []byte {
 	start := l.pos
 	l.pos++
 	if l.at(0) == '{' {
-		if n := bytes.IndexAny(l.src[l.pos:], "}\n"); n >= 0 && l.src[l.pos+n] == '}' {
+		n := 1
+		for isNameByte(l.at(n)) {
+			n++
+		}
+		if n > 1 && l.at(n) == '}' {
 			l.pos += n + 1
 		}
 	}
 	return l.src[start:l.pos]
+}
+
+// isNameByte is about names of variables, the special ones included.
+func isNameByte(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c != 0 && strings.IndexByte("?@#*", c) >= 0
 }
 
 func (l *lexer) unclosed(start int) error {
