@@ -52,7 +52,7 @@ func TestModel(t *testing.T) {
 		}
 	}
 	seed := modelSeed()
-	each := max(20, modelOps()/len(rows))
+	each := max(20, (modelOps()+len(rows)-1)/len(rows))
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
