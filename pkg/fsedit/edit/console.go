@@ -50,7 +50,7 @@ func (e console) inittab(s *Staged, job Job) error {
 			case len(field) < 4:
 				return line
 			case strings.HasPrefix(line, "#"):
-				if !screen && commentedGetty.MatchString(line) {
+				if !screen && commentedGetty.MatchString(line) && !xenConsole.MatchString(line) {
 					screen = true
 					return line[1:]
 				}
