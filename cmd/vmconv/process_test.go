@@ -23,7 +23,6 @@ import (
 type result struct {
 	code           int // 128 and the number for one that a signal ended, as a shell tells
 	stdout, stderr string
-	maxRSS         int64 // bytes
 }
 
 // program is a vmconv that runs as a process of its own: the binary that VMCONV
@@ -64,9 +63,6 @@ func wait(t testing.TB, cmd *exec.Cmd) result {
 		t.Fatal(err)
 	}
 	r := result{code: exitOf(cmd.ProcessState), stdout: out.String(), stderr: talk.String()}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.maxRSS = usage.Maxrss << 10
-	}
 	return r
 }
 

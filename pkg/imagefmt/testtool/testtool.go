@@ -35,6 +35,7 @@ var packages = map[string]string{
 	"7z":                 "7zip",
 	"7zz":                "7zip",
 	"strace":             "strace",
+	"time":               "time",
 	"file":               "file",
 	"setfattr":           "attr",
 	"getfattr":           "attr",
