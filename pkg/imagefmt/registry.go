@@ -19,7 +19,7 @@ type Registry struct {
 // NewRegistry holds the given formats. Two of one name are a mistake of the
 // program, and the only thing here that panics.
 func NewRegistry(formats ...Format) *Registry {
-	r := &Registry{aliases: map[string]string{"img": "raw", "vhd": "vpc"}}
+	r := &Registry{aliases: map[string]string{"img": "raw", "vpc": "vhd"}}
 	for _, f := range formats {
 		if r.byName(f.Name()) != nil {
 			panic("imagefmt: two formats named " + f.Name())

@@ -14,6 +14,10 @@ type File interface {
 	Source
 	WriteAt(p []byte, off int64) (int, error)
 	Truncate(size int64) error
+	// SiblingFile is Sibling for a file that is changed with this one, in the
+	// same transaction: an extent. What is only read, as a parent is, is opened
+	// by Sibling.
+	SiblingFile(name string) (File, error)
 }
 
 // Updater is a format whose images can be changed where they lie.

@@ -2,6 +2,7 @@ package imagefmt
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 )
@@ -11,6 +12,8 @@ import (
 // overlap.
 type Sink interface {
 	io.WriterAt
+	// Name is the path that the file will have, as the user gave it.
+	Name() string
 	// Truncate sets the size in bytes; a sink that is not seekable refuses.
 	Truncate(size int64) error
 	Sync() error
@@ -21,6 +24,33 @@ type Sink interface {
 	Zeroed() bool
 	// Sibling makes a further file of the same output, for split formats.
 	Sibling(name string) (Sink, error)
+}
+
+// Allocator is a Sink that can reserve room on its host. Callers use [Allocate].
+type Allocator interface {
+	// Allocate reserves room for n bytes from off, which read as zeros
+	// afterwards if nothing was there.
+	Allocate(off, n int64) error
+}
+
+// Allocate reserves n bytes from off in a fresh part of a sink, so that later
+// writes cannot fail for want of room. Where the sink cannot reserve, or full
+// is set, zeros are written.
+func Allocate(s Sink, off, n int64, full bool) error {
+	if a, ok := s.(Allocator); ok && !full {
+		if err := a.Allocate(off, n); !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	zeros := make([]byte, min(n, 1<<20))
+	for end := off + n; off < end; {
+		p := zeros[:min(int64(len(zeros)), end-off)]
+		if _, err := s.WriteAt(p, off); err != nil {
+			return err
+		}
+		off += int64(len(p))
+	}
+	return nil
 }
 
 // Creator is a format that can be written.
@@ -40,8 +70,10 @@ type Creator interface {
 type CreateOptions struct {
 	Values   map[string]string // --opt K=V, named as in qemu-img where it has them
 	Compress bool
-	Now      func() time.Time // for formats that store a time; nil means the epoch
-	Rand     io.Reader        // for formats that store an identity; nil means derived from the content's size
+	Codec    string           // of compressed blocks: "zlib", "zstd"; empty is the format's usual one
+	Level    int              // of compression, from 1 fast to 9 small; 0 is the codec's usual one
+	Now      func() time.Time // for formats that store a time; nil means the format's epoch
+	Rand     io.Reader        // for formats that store an identity; nil means zeros. It may be deterministic
 }
 
 // Option documents one key of [CreateOptions.Values].

@@ -102,6 +102,15 @@ func (f *MemFile) Sibling(name string) (imagefmt.Source, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
+// SiblingFile is Sibling: every file of the folder can be changed.
+func (f *MemFile) SiblingFile(name string) (imagefmt.File, error) {
+	src, err := f.Sibling(name)
+	if err != nil {
+		return nil, err
+	}
+	return src.(*MemFile), nil
+}
+
 // Close only counts: the file can be opened again by using it.
 func (f *MemFile) Close() error {
 	f.mu.Lock()

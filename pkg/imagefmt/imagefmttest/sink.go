@@ -40,6 +40,8 @@ func NewUsedSink(name string, size int64) *MemSink {
 	return &MemSink{Used: true, file: NewSource(name, rubbish)}
 }
 
+func (s *MemSink) Name() string { return s.file.Name() }
+
 // File is what was written, to be read again.
 func (s *MemSink) File() *MemFile { return s.file }
 

@@ -55,3 +55,15 @@ func renameNoReplace(from, to string) error {
 	}
 	return nil
 }
+
+// allocate reserves room for a range (fallocate(2)).
+func allocate(f *os.File, off, n int64) error {
+	if n == 0 {
+		return nil
+	}
+	err := unix.Fallocate(int(f.Fd()), 0, off, n)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return errors.ErrUnsupported
+	}
+	return err
+}

@@ -3,6 +3,7 @@
 package osfile
 
 import (
+	"errors"
 	"os"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
@@ -17,6 +18,9 @@ func holeOrData(_ *os.File, _, n int64) (blockdev.Kind, int64, error) {
 
 // startWriteback leaves it to the sync.
 func startWriteback(*os.File, int64, int64) {}
+
+// allocate leaves it to writing zeros.
+func allocate(*os.File, int64, int64) error { return errors.ErrUnsupported }
 
 func renameNoReplace(from, to string) error { return linkInstead(from, to) }
 

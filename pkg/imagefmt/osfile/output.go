@@ -86,7 +86,10 @@ type Output struct {
 	early   writeback
 }
 
-var _ imagefmt.Sink = (*Output)(nil)
+var (
+	_ imagefmt.Sink      = (*Output)(nil)
+	_ imagefmt.Allocator = (*Output)(nil)
+)
 
 // Name is the path that the output will have.
 func (o *Output) Name() string { return o.path }
@@ -106,6 +109,15 @@ func (o *Output) Truncate(size int64) error {
 		return o.device.fits(size)
 	}
 	return o.file.Truncate(size)
+}
+
+// Allocate reserves room where the file system can (fallocate(2)); elsewhere it
+// is errors.ErrUnsupported, and so it is for a block device.
+func (o *Output) Allocate(off, n int64) error {
+	if o.device != nil {
+		return errors.ErrUnsupported
+	}
+	return allocate(o.file, off, n)
 }
 
 // Sync makes a block device last. A file has no name yet, so nobody can see it

@@ -29,6 +29,8 @@ func (s *stream) WriteAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+func (s *stream) Name() string { return s.file.Name() }
+
 func (s *stream) Truncate(int64) error {
 	return ondisk.Because(ondisk.ErrUnsupported, "%s is a stream and has no size", s.file.Name())
 }

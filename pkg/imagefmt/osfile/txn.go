@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
@@ -66,12 +67,18 @@ func (t *Txn) open(ctx context.Context, path, real string) (imagefmt.File, error
 	}
 	base := &txnBase{file: file, limit: size}
 	f := &txnFile{
-		path: path, real: real, file: file, options: t.options.Options,
+		txn: t, path: path, real: real, file: file, options: t.options.Options,
 		oldSize: size, size: size, base: base,
 		overlay: blockdev.NewOverlay(base, blockdev.OverlayOptions{Memory: t.options.Memory, Spill: t.options.Spill}),
 	}
 	t.files = append(t.files, f)
 	return f, nil
+}
+
+// holds reports whether the file at path is in the transaction already.
+func (t *Txn) holds(path string) bool {
+	real, err := resolve(path)
+	return err == nil && slices.ContainsFunc(t.files, func(f *txnFile) bool { return f.real == real })
 }
 
 // prepare finishes an older change, and finds the size.

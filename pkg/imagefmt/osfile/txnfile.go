@@ -2,9 +2,11 @@ package osfile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"sync"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
@@ -15,6 +17,7 @@ import (
 // txnFile is one file of a transaction: an overlay over the host's file, with a
 // size of its own. It is safe for concurrent use.
 type txnFile struct {
+	txn     *Txn
 	path    string // as the user gave it
 	real    string
 	file    hostFile
@@ -44,6 +47,27 @@ func (f *txnFile) Sync() error { return nil }
 
 func (f *txnFile) Sibling(name string) (imagefmt.Source, error) {
 	return sibling(f.path, name, f.options)
+}
+
+// SiblingFile opens the file by the policy first, and lets it go again: the
+// lock of a reader would be in the way of the transaction's.
+func (f *txnFile) SiblingFile(name string) (imagefmt.File, error) {
+	src, err := f.Sibling(name)
+	if errors.Is(err, ondisk.ErrInUse) && f.txn.holds(filepath.Join(filepath.Dir(f.path), filepath.FromSlash(name))) {
+		err = ondisk.At(f.path, "extent", ondisk.NoOffset).Corrupt("%q is named twice", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	path, identity := src.Name(), src.Identity()
+	if err := src.Close(); err != nil {
+		return nil, err
+	}
+	file, err := f.txn.File(context.Background(), path)
+	if err == nil && file.Identity() != identity {
+		err = fmt.Errorf("%s was replaced while it was opened", path)
+	}
+	return file, err
 }
 
 func (f *txnFile) Size() int64 {
