@@ -124,6 +124,7 @@ type source struct {
 	size     int64
 	mode     fs.FileMode
 	options  Options
+	spill    *Spill // of a spooled stream
 }
 
 var (
@@ -146,7 +147,13 @@ func newSource(f *os.File, info fs.FileInfo, path string, o Options) (*source, e
 func (s *source) Name() string     { return s.path }
 func (s *source) Identity() string { return s.identity }
 func (s *source) Size() int64      { return s.size }
-func (s *source) Close() error     { return s.file.Close() }
+
+func (s *source) Close() error {
+	if s.spill != nil {
+		return s.spill.Close()
+	}
+	return s.file.Close()
+}
 
 // ReadAt keeps to the size that the file had when it was opened: a file that
 // shrinks under us is an error, not an end.

@@ -1,0 +1,209 @@
+package convert
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/vmconv/vmconv/pkg/imagefmt"
+	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+)
+
+// Measurement is what an image takes on its host, in bytes, at most: data that
+// turns out to be zeros, or that shrinks when it is packed, takes less.
+type Measurement struct {
+	Required  int64 `json:"required"`        // length of all its files together
+	Allocated int64 `json:"allocated"`       // of that, what is not holes
+	Full      int64 `json:"fully_allocated"` // length when every block of the disk is written
+}
+
+// Measure is what an image of d would take. The format's own writer runs over
+// the extents of d into a sink that only counts; no data is read.
+func Measure(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions) (m Measurement, err error) {
+	sparse, err := rehearse(ctx, d, c, opts)
+	if err != nil {
+		return m, err
+	}
+	full, err := rehearse(ctx, allData(d.Size()), c, opts)
+	return Measurement{Required: sparse.length(), Allocated: sparse.wrote(), Full: full.length()}, err
+}
+
+// Room is Measurement.Allocated alone, which costs less: what a conversion of d
+// needs of its host at most.
+func Room(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions) (int64, error) {
+	t, err := rehearse(ctx, d, c, opts)
+	if err != nil {
+		return 0, err
+	}
+	return t.wrote(), nil
+}
+
+// allData is a device of that size that knows of no zeros. It is never read.
+type allData int64
+
+func (n allData) Size() int64                         { return int64(n) }
+func (allData) ReadAt(p []byte, _ int64) (int, error) { return len(p), nil }
+
+// rehearse runs the writer over incompressible data in the places of d's.
+func rehearse(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions) (*tally, error) {
+	t := &tally{name: "measured"}
+	w, err := c.Create(ctx, t, d.Size(), opts)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Abort()
+	r := rehearsal{w: w, noise: noise(chunkSize)}
+	r.blocks, _ = w.(imagefmt.BlockWriter)
+	if !opts.Compress {
+		r.blocks = nil
+	}
+	align := int64(1)
+	if bw, ok := w.(imagefmt.BlockWriter); ok {
+		align = int64(bw.BlockSize())
+	}
+	var done int64
+	for e, err := range blockdev.Extents(ctx, d, 0, d.Size()) {
+		if err != nil {
+			return nil, err
+		}
+		if e.Kind == blockdev.Zero {
+			continue
+		}
+		end := min(ondisk.AlignUp(e.End(), align), d.Size())
+		off := max(ondisk.AlignDown(e.Off, align), done)
+		if err := r.write(ctx, off, end); err != nil {
+			return nil, err
+		}
+		done = max(done, end)
+	}
+	if done < d.Size() {
+		if err := w.Zero(done, d.Size()-done); err != nil {
+			return nil, err
+		}
+	}
+	return t, w.Finish(ctx)
+}
+
+// rehearsal feeds a writer with noise.
+type rehearsal struct {
+	w      imagefmt.Writer
+	blocks imagefmt.BlockWriter // of a packed image
+	worst  imagefmt.Block       // noise, packed once
+	noise  []byte
+}
+
+func (r *rehearsal) write(ctx context.Context, off, end int64) error {
+	for off < end {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(end, ondisk.AlignDown(off, chunkSize)+chunkSize) - off
+		if r.blocks != nil {
+			n = min(n, int64(r.blocks.BlockSize()))
+		}
+		if err := r.writeOnce(off, int(n)); err != nil {
+			return err
+		}
+		off += n
+	}
+	return nil
+}
+
+func (r *rehearsal) writeOnce(off int64, n int) (err error) {
+	if r.blocks == nil {
+		_, err = r.w.WriteAt(r.noise[:n], off)
+		return err
+	}
+	if r.worst.Len != n {
+		if r.worst, err = r.blocks.Encode(nil, off, r.noise[:n]); err != nil {
+			return err
+		}
+	}
+	b := r.worst
+	b.Off = off
+	return r.blocks.Append(b)
+}
+
+// noise is n bytes that no method packs (Marsaglia, Xorshift RNGs, 2003); none
+// is zero.
+func noise(n int) []byte {
+	p := make([]byte, n)
+	x := uint32(2463534242)
+	for i := range p {
+		x ^= x << 13
+		x ^= x >> 17
+		x ^= x << 5
+		p[i] = byte(x) | 1
+	}
+	return p
+}
+
+// tally is a sink that counts and keeps nothing.
+type tally struct {
+	name     string
+	end      int64 // length of the file
+	bytes    int64 // written, in pages of the host
+	last     int64 // end of the page that was written last
+	siblings []*tally
+}
+
+// hostPage is the unit, in bytes, in which hosts give room to files.
+const hostPage = 4096
+
+var (
+	_ imagefmt.Sink      = (*tally)(nil)
+	_ imagefmt.Allocator = (*tally)(nil)
+)
+
+func (t *tally) Name() string   { return t.name }
+func (t *tally) Sync() error    { return nil }
+func (t *tally) Seekable() bool { return true }
+func (t *tally) Zeroed() bool   { return true }
+
+func (t *tally) WriteAt(p []byte, off int64) (int, error) {
+	return len(p), t.Allocate(off, int64(len(p)))
+}
+
+// Allocate counts a range. What is written twice counts twice, which only
+// headers are; a page that two writes share counts once when they follow each
+// other.
+func (t *tally) Allocate(off, n int64) error {
+	if n <= 0 {
+		return nil
+	}
+	from, to := ondisk.AlignDown(off, hostPage), ondisk.AlignUp(off+n, hostPage)
+	if from == t.last-hostPage {
+		from = t.last
+	}
+	t.bytes += to - from
+	t.last = to
+	t.end = max(t.end, off+n)
+	return nil
+}
+
+func (t *tally) Truncate(size int64) error {
+	t.end = size
+	return nil
+}
+
+func (t *tally) Sibling(name string) (imagefmt.Sink, error) {
+	s := &tally{name: filepath.Base(name)}
+	t.siblings = append(t.siblings, s)
+	return s, nil
+}
+
+func (t *tally) length() int64 {
+	n := t.end
+	for _, s := range t.siblings {
+		n += s.length()
+	}
+	return n
+}
+
+func (t *tally) wrote() int64 {
+	n := t.bytes
+	for _, s := range t.siblings {
+		n += s.wrote()
+	}
+	return n
+}
