@@ -25,7 +25,7 @@ func (s State) String() string {
 type MapEntry struct {
 	Off, Len int64
 	State    State
-	Depth    int    // images of the chain above the one that stores it; 0 is the image itself
+	Depth    int    // images of the chain above the one that answers; 0 is the image itself
 	File     string // that holds the bytes; empty where there are none
 	HostOff  int64  // byte of File where Stored bytes begin; -1 when they lie nowhere plainly
 }
@@ -50,7 +50,7 @@ func Map(ctx context.Context, img Image, off, n int64) iter.Seq2[MapEntry, error
 			err := ctx.Err()
 			var e MapEntry
 			if err == nil {
-				e, err = nextMapEntry(img, off, end-off)
+				e, err = NextMapEntry(img, off, end-off)
 			}
 			if err != nil {
 				yield(MapEntry{}, err)
@@ -79,7 +79,10 @@ func (e MapEntry) continuedBy(next MapEntry) bool {
 	return e.HostOff < 0 && next.HostOff < 0 || e.HostOff+e.Len == next.HostOff
 }
 
-func nextMapEntry(img Image, off, n int64) (MapEntry, error) {
+// NextMapEntry is the entry of img that starts at off, at most n bytes long, which
+// must lie inside the image. It is for the formats, which ask the image below
+// them; others use [Map].
+func NextMapEntry(img Image, off, n int64) (MapEntry, error) {
 	if m, ok := img.(Mapper); ok {
 		return m.NextMapEntry(off, n)
 	}

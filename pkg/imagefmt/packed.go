@@ -9,9 +9,18 @@ const (
 )
 
 // PackedBlock is one block of an image as it is stored.
+//
+// Data begins with the stream. After the end of a Deflate stream there may be
+// bytes that belong to nobody: some formats store the length in sectors, and a
+// stream says itself where it ends, so that a format of that kind can take Data
+// as it is. Who needs the exact end, to put a checksum behind it, finds it by
+// inflating, which the checksum of the plain bytes needs anyway. A Zstd frame
+// ends where Data ends.
+//
+// The stream of a disk's last block may give more than Len bytes, up to a block.
 type PackedBlock struct {
 	Off   int64 // guest offset in bytes
-	Len   int   // plain bytes it stands for
+	Len   int   // bytes of the disk it stands for
 	Codec Codec
 	Data  []byte
 }
