@@ -36,7 +36,7 @@ var arrows = []struct {
 	{"fsedit/grubcfg", leafMay}, {"fsedit/cmdline", leafMay},
 	{"fsedit/", []string{"fsedit/*", "imagefmt/blockdev", "imagefmt/ondisk"}}, // guest, edit: no formats
 	{"fsedit", []string{"fsedit/*", "imagefmt/blockdev", "imagefmt/ondisk"}},
-	{"convert/vmdef", nil},
+	{"convert/vmdef", []string{"imagefmt/ondisk"}},
 	{"convert/target", []string{"imagefmt/ondisk"}},
 	{"convert", []string{"convert/*", "fsedit", "fsedit/*", "imagefmt", "imagefmt/blockdev", "imagefmt/ondisk"}},
 }

@@ -65,20 +65,26 @@ func (p *Prepared) writeDisk(ctx context.Context, src Disk, dst DiskFile, outs O
 	if err != nil {
 		return err
 	}
-	if err := Copy(ctx, w, src.Overlay, dst.Options.Compress, p.Request.Watch); err != nil {
+	if dst.Options.Level != 0 {
+		src.Image = nil // who names a level wants everything packed with it
+	}
+	moved, err := CopyDisk(ctx, w, src, dst.Options.Compress, p.Request.Watch)
+	if err != nil {
 		w.Abort()
 		return err
 	}
+	p.Moved += moved
 	return w.Finish(ctx)
 }
 
 func (p *Prepared) writeDescription(ctx context.Context, dst Destination, outs Outputs) error {
 	var disks []vmdef.Disk
 	for i, d := range dst.Disks {
-		disks = append(disks, vmdef.Disk{
-			File: d.Named, Format: d.Creator.Name(), Bus: dst.Target.DiskBus,
-			Device: dst.Target.DiskName(i), Boot: i == 0 && p.Direct == nil,
-		})
+		place := vmdef.Place{Bus: dst.Target.DiskBus, Device: dst.Target.DiskName(i)}
+		if i == 0 && p.Direct == nil {
+			place.Boot = 1
+		}
+		disks = append(disks, vmdef.Disk{Place: place, File: d.Named, Format: d.Creator.Name()})
 	}
 	vm := machine(dst.Name, *dst.Target, p.After, disks)
 	if p.Direct != nil {
@@ -127,11 +133,4 @@ func (a *ascending) Write(p []byte) (int, error) {
 	n, err := a.w.WriteAt(p, a.off)
 	a.off += int64(n)
 	return n, err
-}
-
-// Estimate is how many bytes of the host the copies of a disk need at most: its
-// data, and the tables that a format adds.
-func Estimate(ctx context.Context, d blockdev.Device) (int64, error) {
-	n, err := dataBytes(ctx, d)
-	return n + n/512 + 4<<20, err
 }

@@ -1,105 +1,227 @@
 package vmdef
 
 import (
-	"fmt"
+	"encoding/xml"
+	"slices"
+	"strings"
 
 	"libvirt.org/go/libvirtxml"
+
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
-// Libvirt is the domain XML of libvirt, <https://libvirt.org/formatdomain.html>.
-// It names no host resource but the disks, and a network called "default", so
-// that any libvirt host can define it.
-func (vm VM) Libvirt() ([]byte, error) {
-	d := libvirtxml.Domain{
-		Type:     "kvm",
-		Name:     vm.Name,
-		Title:    vm.Title,
-		Metadata: vm.libosinfo(),
-		Memory:   &libvirtxml.DomainMemory{Value: uint(vm.memory()), Unit: "MiB"},
-		VCPU:     &libvirtxml.DomainVCPU{Value: uint(max(vm.CPUs, 1))},
-		OS:       vm.os(),
-		Features: &libvirtxml.DomainFeatureList{},
-		Clock:    &libvirtxml.DomainClock{Offset: "utc"},
-		Devices:  vm.devices(),
-	}
-	if isX86(vm.Arch) {
-		d.Features.ACPI = &libvirtxml.DomainFeature{}
-		d.Features.APIC = &libvirtxml.DomainFeatureAPIC{}
-	}
-	text, err := d.Marshal()
+// ParseLibvirt reads a domain of libvirt, <https://libvirt.org/formatdomain.html>.
+// Disks that are no file or block device get a Remote.
+func ParseLibvirt(data []byte, limits ondisk.Limits) (VM, []string, error) {
+	root, text, err := parseXML("libvirt", data, limits.OrDefault())
 	if err != nil {
-		return nil, fmt.Errorf("libvirt: %w", err)
+		return VM{}, nil, err
 	}
-	return []byte(text + "\n"), nil
+	at := ondisk.At("libvirt", "document", ondisk.NoOffset)
+	if root.name != "domain" {
+		return VM{}, nil, at.Format("the root element is %s, not domain", short(root.name))
+	}
+	d := &libvirtxml.Domain{}
+	if err := xml.Unmarshal(text, d); err != nil {
+		return VM{}, nil, at.Corrupt("%v", err)
+	}
+	r := &libvirtReader{domain: d}
+	if err := r.read(root); err != nil {
+		return VM{}, nil, err
+	}
+	return r.vm, r.warn.list, nil
 }
 
-const defaultMemoryMB = 2048
-
-func (vm VM) memory() int {
-	if vm.MemoryMB > 0 {
-		return vm.MemoryMB
-	}
-	return defaultMemoryMB
+type libvirtReader struct {
+	domain *libvirtxml.Domain
+	vm     VM
+	warn   warnings
 }
 
-func isX86(arch string) bool { return arch == "x86_64" || arch == "i686" }
-
-func (vm VM) libosinfo() *libvirtxml.DomainMetadata {
-	if vm.OSID == "" {
-		return nil
+func (r *libvirtReader) read(root *element) error {
+	d, vm := r.domain, &r.vm
+	vm.Name, vm.Title = d.Name, d.Title
+	vm.UUID = strings.ToLower(strings.TrimSpace(d.UUID))
+	vm.OSID = root.child("metadata").child("libosinfo").child("os").attr("id")
+	if d.GenID != nil {
+		vm.GenID = strings.TrimSpace(d.GenID.Value)
 	}
-	return &libvirtxml.DomainMetadata{XML: fmt.Sprintf(
-		`<libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0"><libosinfo:os id=%q/></libosinfo:libosinfo>`, vm.OSID)}
+	r.cpusAndMemory()
+	if err := r.osType(); err != nil {
+		return err
+	}
+	r.firmware()
+	r.serial()
+	if d.Devices != nil {
+		r.devices(d.Devices)
+	}
+	r.bootOrder()
+	r.unknown(root)
+	return nil
 }
 
-func (vm VM) os() *libvirtxml.DomainOS {
-	os := &libvirtxml.DomainOS{
-		Type: &libvirtxml.DomainOSType{Arch: vm.Arch, Machine: vm.Machine, Type: "hvm"},
+func (r *libvirtReader) cpusAndMemory() {
+	if m := r.domain.Memory; m != nil {
+		r.vm.Memory = r.bytes(uint64(m.Value), m.Unit)
 	}
-	if vm.Firmware == "efi" {
-		os.Firmware = "efi"
+	if v := r.domain.VCPU; v != nil && v.Value <= maxCPUs {
+		r.vm.CPUs.Count = int(v.Value)
 	}
-	if vm.Kernel != nil {
-		os.Kernel, os.Initrd, os.Cmdline = vm.Kernel.Image, vm.Kernel.Initramfs, vm.Kernel.Args
+	if c := r.domain.CPU; c != nil && c.Topology != nil {
+		per := 1
+		for _, n := range []int{c.Topology.Dies, c.Topology.Clusters, c.Topology.Cores, c.Topology.Threads} {
+			if n > 1 && n <= maxCPUs/per {
+				per *= n
+			}
+		}
+		if c.Topology.Sockets > 0 && c.Topology.Sockets <= maxCPUs {
+			r.vm.CPUs.Sockets, r.vm.CPUs.CoresPerSocket = c.Topology.Sockets, per
+		}
 	}
-	return os
+	r.vm.CPUs = r.vm.CPUs.spread()
 }
 
-func (vm VM) devices() *libvirtxml.DomainDeviceList {
-	list := &libvirtxml.DomainDeviceList{}
-	for _, disk := range vm.Disks {
-		d := libvirtxml.DomainDisk{
-			Device: "disk",
-			Driver: &libvirtxml.DomainDiskDriver{Name: "qemu", Type: disk.Format, Discard: "unmap"},
-			Source: &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: disk.File}},
-			Target: &libvirtxml.DomainDiskTarget{Dev: disk.Device, Bus: disk.Bus},
-		}
-		if disk.Boot {
-			d.Boot = &libvirtxml.DomainDeviceBoot{Order: 1}
-		}
-		list.Disks = append(list.Disks, d)
+// bytes is a scaled integer of libvirt; without a unit it counts KiB.
+func (r *libvirtReader) bytes(value uint64, unit string) int64 {
+	scale, known := map[string]int64{
+		"b": 1, "bytes": 1, "KB": 1000, "": 1 << 10, "k": 1 << 10, "K": 1 << 10, "KiB": 1 << 10,
+		"MB": 1e6, "M": 1 << 20, "MiB": 1 << 20, "GB": 1e9, "G": 1 << 30, "GiB": 1 << 30,
+		"TB": 1e12, "T": 1 << 40, "TiB": 1 << 40,
+	}[unit]
+	n, ok := ondisk.MulOK(int64(value), scale)
+	if !known || !ok {
+		r.warn.add("memory of %d %s is not understood", value, short(unit))
+		return 0
 	}
-	for _, nic := range vm.NICs {
-		i := libvirtxml.DomainInterface{
-			Source: &libvirtxml.DomainInterfaceSource{Network: &libvirtxml.DomainInterfaceSourceNetwork{Network: "default"}},
-			Model:  &libvirtxml.DomainInterfaceModel{Type: nic.Model},
-		}
-		if nic.MAC != "" {
-			i.MAC = &libvirtxml.DomainInterfaceMAC{Address: nic.MAC}
-		}
-		list.Interfaces = append(list.Interfaces, i)
+	return n
+}
+
+func (r *libvirtReader) osType() error {
+	os := r.domain.OS
+	if os == nil {
+		os = &libvirtxml.DomainOS{}
+		r.domain.OS = os
 	}
-	if vm.Console {
-		list.Serials = []libvirtxml.DomainSerial{{Source: &libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}}}}
-		port := uint(0)
-		list.Consoles = []libvirtxml.DomainConsole{{
-			Source: &libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}},
-			Target: &libvirtxml.DomainConsoleTarget{Type: "serial", Port: &port},
-		}}
+	if os.Type == nil {
+		os.Type = &libvirtxml.DomainOSType{}
 	}
-	list.RNGs = []libvirtxml.DomainRNG{{
-		Model:   "virtio",
-		Backend: &libvirtxml.DomainRNGBackend{Random: &libvirtxml.DomainRNGBackendRandom{Device: "/dev/urandom"}},
-	}}
-	return list
+	r.vm.Arch, r.vm.Machine = os.Type.Arch, machineFamily(os.Type.Machine)
+	switch kind := strings.TrimSpace(os.Type.Type); kind {
+	case "hvm", "":
+		if r.domain.Type == "xen" && kind != "" {
+			r.vm.Virt = "hvm"
+		}
+	case "xen", "linux":
+		r.vm.Virt = "pv"
+	case "xenpvh":
+		r.vm.Virt = "pvh"
+	case "exe":
+		return ondisk.At("libvirt", "os", ondisk.NoOffset).In("type").Unsupported("a container is no machine")
+	default:
+		r.warn.add("os type %s is not understood", short(kind))
+	}
+	if r.domain.Bootloader != "" && r.vm.Virt == "" {
+		r.vm.Virt = "pv"
+	}
+	if os.Kernel != "" {
+		r.vm.Kernel = &Kernel{Image: os.Kernel, Initramfs: os.Initrd, Args: os.Cmdline}
+	}
+	return nil
+}
+
+// machineFamily drops the version of a machine type of QEMU, which another host
+// need not have.
+func machineFamily(machine string) string {
+	for _, family := range []string{"q35", "virt"} {
+		if machine == family || strings.HasPrefix(machine, "pc-"+family) || strings.HasPrefix(machine, family+"-") {
+			return family
+		}
+	}
+	if strings.HasPrefix(machine, "pc-i440fx") || strings.HasPrefix(machine, "pc-0.") || strings.HasPrefix(machine, "pc-1.") {
+		return "pc"
+	}
+	return machine
+}
+
+func (r *libvirtReader) firmware() {
+	os := r.domain.OS
+	r.vm.Firmware = os.Firmware
+	if l := os.Loader; l != nil {
+		path := strings.ToLower(l.Path)
+		switch {
+		case os.Firmware != "":
+		case l.Type == "pflash", strings.Contains(path, "ovmf"), strings.Contains(path, "aavmf"), strings.Contains(path, "edk2"):
+			r.vm.Firmware = "efi"
+		case l.Type == "rom", strings.Contains(path, "hvmloader"):
+			r.vm.Firmware = "bios"
+		}
+		r.vm.SecureBoot = l.Secure == "yes"
+	}
+	if info := os.FirmwareInfo; info != nil {
+		for _, f := range info.Features {
+			r.vm.SecureBoot = r.vm.SecureBoot || f.Name == "secure-boot" && f.Enabled == "yes"
+		}
+	}
+	if n := os.NVRam; n != nil {
+		r.vm.NVRAM = strings.TrimSpace(n.NVRam)
+		if n.Source != nil && n.Source.File != nil {
+			r.vm.NVRAM = n.Source.File.File
+		}
+	}
+}
+
+func (r *libvirtReader) serial() {
+	for _, info := range r.domain.SysInfo {
+		if info.SMBIOS == nil || info.SMBIOS.System == nil {
+			continue
+		}
+		for _, entry := range info.SMBIOS.System.Entry {
+			if entry.Name == "serial" {
+				r.vm.Serial = strings.TrimSpace(entry.Value)
+			}
+		}
+	}
+}
+
+// bootOrder applies the old list of kinds of devices, unless devices have orders
+// of their own: the first device of a kind takes the place.
+func (r *libvirtReader) bootOrder() {
+	for i, dev := range r.domain.OS.BootDevices {
+		switch dev.Dev {
+		case "hd":
+			if len(r.vm.Disks) > 0 && r.vm.Disks[0].Boot == 0 {
+				r.vm.Disks[0].Boot = i + 1
+			}
+		case "cdrom", "fd":
+			kind := map[string]string{"cdrom": "cdrom", "fd": "floppy"}[dev.Dev]
+			for j := range r.vm.Removables {
+				if drive := &r.vm.Removables[j]; drive.Kind == kind {
+					if drive.Boot == 0 {
+						drive.Boot = i + 1
+					}
+					break
+				}
+			}
+		}
+	}
+}
+
+// quiet are the elements that are read, or that every host has its own of.
+var quiet = map[string]bool{
+	"name": true, "uuid": true, "genid": true, "title": true, "description": true, "metadata": true, "memory": true,
+	"currentMemory": true, "vcpu": true, "vcpus": true, "cpu": true, "os": true, "bootloader": true, "features": true, "clock": true,
+	"on_poweroff": true, "on_reboot": true, "on_crash": true, "pm": true, "devices": true, "sysinfo": true, "resource": true,
+	"seclabel": true, "cputune": true, "iothreads": true, "maxMemory": true,
+	"emulator": true, "disk": true, "interface": true, "controller": true, "tpm": true, "serial": true, "console": true,
+	"channel": true, "input": true, "graphics": true, "video": true, "audio": true, "sound": true, "memballoon": true,
+	"rng": true, "panic": true, "watchdog": true, "redirdev": true, "hub": true, "vmcoreinfo": true,
+}
+
+// unknown names what the machine has and the neutral form cannot hold.
+func (r *libvirtReader) unknown(root *element) {
+	for _, e := range slices.Concat(root.children, root.child("devices").children) {
+		if !quiet[e.name] {
+			r.warn.add("line %d: element %s is not carried over", e.line, short(e.name))
+		}
+	}
 }
