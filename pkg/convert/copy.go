@@ -40,18 +40,48 @@ type chunk struct {
 // output does not depend on their number. Memory is a few chunks for each core,
 // however large the disk.
 func Copy(ctx context.Context, w imagefmt.Writer, src blockdev.Device, pack bool, watch ondisk.Observer) error {
-	c := copier{src: src, w: w, align: 1, watch: watch, workers: max(2, runtime.GOMAXPROCS(0))}
-	if blocks, ok := w.(imagefmt.BlockWriter); ok {
+	c := copier{src: src, w: w, pack: pack, watch: watch}
+	return c.copy(ctx)
+}
+
+// CopyDisk is Copy for a disk with its overlay. Packed blocks of the source image
+// that the overlay leaves alone go to the writer as they are, if it can store
+// them: what they hold is then not looked at, and damage in one stays what it is.
+// moved is how many bytes of the disk went that way.
+func CopyDisk(ctx context.Context, w imagefmt.Writer, d Disk, pack bool, watch ondisk.Observer) (moved int64, err error) {
+	c := copier{src: d.Overlay, w: w, pack: pack, watch: watch}
+	if pack {
+		c.mover = newMover(d, w)
+	}
+	err = c.copy(ctx)
+	return c.mover.bytes(), err
+}
+
+type copier struct {
+	src     blockdev.Device
+	w       imagefmt.Writer
+	pack    bool
+	packer  imagefmt.BlockWriter // nil for a plain copy
+	mover   *mover               // nil when every block is read
+	align   int64                // blocks of the writer, which are never split
+	watch   ondisk.Observer
+	workers int
+	data    int64 // bytes that are not zeros, for the display
+	end     int64 // of the last chunk, when all were planned
+}
+
+func (c *copier) copy(ctx context.Context) (err error) {
+	c.align, c.workers = 1, max(2, runtime.GOMAXPROCS(0))
+	if blocks, ok := c.w.(imagefmt.BlockWriter); ok {
 		c.align = int64(blocks.BlockSize())
-		if pack {
+		if c.pack {
 			c.packer = blocks
 		}
-	} else if pack {
+	} else if c.pack {
 		return ondisk.Because(ondisk.ErrUnsupported, "this format has no compressed blocks")
 	}
-	if watch != nil {
-		var err error
-		if c.data, err = dataBytes(ctx, src); err != nil {
+	if c.watch != nil {
+		if c.data, err = dataBytes(ctx, c.src); err != nil {
 			return err
 		}
 	}
@@ -69,17 +99,6 @@ func dataBytes(ctx context.Context, d blockdev.Device) (n int64, err error) {
 		}
 	}
 	return n, nil
-}
-
-type copier struct {
-	src     blockdev.Device
-	w       imagefmt.Writer
-	packer  imagefmt.BlockWriter // nil for a plain copy
-	align   int64                // blocks of the writer, which are never split
-	watch   ondisk.Observer
-	workers int
-	data    int64 // bytes that are not zeros, for the display
-	end     int64 // of the last chunk, when all were planned
 }
 
 func (c *copier) run(ctx context.Context) error {
@@ -150,27 +169,66 @@ func (c *copier) fill(ch *chunk) error {
 	if ch.buf == nil {
 		ch.buf = make([]byte, chunkSize)
 	}
-	n, err := c.src.ReadAt(ch.buf[:ch.n], ch.off)
-	if n < ch.n {
-		if err == nil || err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return fmt.Errorf("reading %d bytes at %#x: %w", ch.n, ch.off, err)
-	}
 	if c.packer == nil {
-		return nil
+		return c.read(ch, 0, ch.n)
 	}
 	if ch.packed == nil {
 		ch.packed = make([]byte, chunkSize)
 	}
-	return c.pack(ch)
+	ch.blocks = ch.blocks[:0]
+	if c.mover == nil {
+		return c.encode(ch, 0, ch.n)
+	}
+	return c.move(ch)
 }
 
-func (c *copier) pack(ch *chunk) error {
-	ch.blocks = ch.blocks[:0]
+// move takes over the packed blocks of a chunk, and encodes what lies between
+// them.
+func (c *copier) move(ch *chunk) error {
 	bs := c.packer.BlockSize()
+	rest := 0 // begin of what has to be encoded
 	for at := 0; at < ch.n; at += bs {
 		end := min(at+bs, ch.n)
+		b, ok, err := c.mover.move(ch.off+int64(at), end-at, ch.buf[at:at:end], ch.packed[at:at:end])
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if err := c.encode(ch, rest, at); err != nil {
+			return err
+		}
+		ch.blocks = append(ch.blocks, b)
+		rest = end
+	}
+	return c.encode(ch, rest, ch.n)
+}
+
+// read fills the bytes of a chunk from from to to.
+func (c *copier) read(ch *chunk, from, to int) error {
+	off := ch.off + int64(from)
+	n, err := c.src.ReadAt(ch.buf[from:to], off)
+	if n == to-from {
+		return nil
+	}
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("reading %d bytes at %#x: %w", to-from, off, err)
+}
+
+// encode reads the blocks of a chunk from from to to, and packs them.
+func (c *copier) encode(ch *chunk, from, to int) error {
+	if from == to {
+		return nil
+	}
+	if err := c.read(ch, from, to); err != nil {
+		return err
+	}
+	bs := c.packer.BlockSize()
+	for at := from; at < to; at += bs {
+		end := min(at+bs, to)
 		b, err := c.packer.Encode(ch.packed[at:at:end], ch.off+int64(at), ch.buf[at:end])
 		if err != nil {
 			return err

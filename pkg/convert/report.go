@@ -17,7 +17,8 @@ type Report struct {
 	Changes  []ChangeReport  `json:"changes,omitempty"`
 	Checks   []bootcheck.Row `json:"checks,omitempty"`
 	Warnings []edit.Warning  `json:"warnings,omitempty"`
-	Dropped  int64           `json:"dropped_bytes"` // free blocks that were not copied
+	Dropped  int64           `json:"dropped_bytes"`         // free blocks that were not copied
+	Moved    int64           `json:"moved_bytes,omitempty"` // in packed blocks that were written as they are
 }
 
 // ChangeReport is one changed path of the guest.
@@ -32,7 +33,7 @@ type ChangeReport struct {
 func (p *Prepared) Report() Report {
 	r := Report{
 		Schema: "vmconv.convert/1", Checks: p.Checks, Warnings: p.Notes,
-		Dropped: p.Dropped, InPlace: p.Request.InPlace,
+		Dropped: p.Dropped, Moved: p.Moved, InPlace: p.Request.InPlace,
 	}
 	for _, d := range p.Request.Disks {
 		r.Source = append(r.Source, d.Name)

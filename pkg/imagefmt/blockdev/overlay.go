@@ -216,6 +216,13 @@ func (o *Overlay) nextRun(off, end int64) (layer, int64) {
 	return kind, at
 }
 
+// Untouched reports whether all n bytes from off are inner's: neither written nor
+// discarded.
+func (o *Overlay) Untouched(off, n int64) bool {
+	kind, end := o.nextRun(off, off+n)
+	return kind == layerInner && end == off+n
+}
+
 // Changed lists what was written, ascending and merged, exact to the byte. What
 // is written while it runs may be missed. It ends with ctx's error.
 func (o *Overlay) Changed(ctx context.Context) iter.Seq2[Extent, error] {
