@@ -16,6 +16,8 @@ type imageFlags struct {
 	root     string   // --root
 	mounts   []string // -m
 	external bool     // --allow-external
+	alone    bool     // no other file is opened, whatever the image names
+	spool    string   // folder for streams; "" where big temporary files go
 }
 
 func (f *imageFlags) register(set *pflag.FlagSet) {

@@ -20,19 +20,19 @@ import (
 
 // convertFlags are the flags of convert, as the user gave them.
 type convertFlags struct {
-	image     imageFlags
-	to        []string
-	outFormat string
-	options   []string
-	compress  bool
-	output    string
-	dryRun    bool
-	asJSON    bool
-	inPlace   bool
-	overwrite bool
-	keepFree  bool
-	dropFree  bool
-	accept    []string
+	image       imageFlags
+	to          []string
+	outFormat   string
+	options     []string
+	compression string // of -c: CODEC[:LEVEL]
+	output      string
+	dryRun      bool
+	asJSON      bool
+	inPlace     bool
+	overwrite   bool
+	keepFree    bool
+	dropFree    bool
+	accept      []string
 }
 
 func newConvert(a *app) *cobra.Command {
@@ -67,9 +67,7 @@ output is exact to the byte.`,
 	cmd.Flags().Lookup("mount").Hidden = true
 	set := cmd.Flags()
 	set.StringSliceVar(&f.to, "to", nil, "make the guest start on `TARGET` (see 'vmconv targets'); several by comma")
-	set.StringVarP(&f.outFormat, "output-format", "O", "", "output `FORMAT` (see 'vmconv formats'); else the target's, or told by -o's extension")
-	set.StringArrayVar(&f.options, "opt", nil, "option of the output format, `K=V`")
-	set.BoolVarP(&f.compress, "compress", "c", false, "compress the output's blocks, on all cores")
+	f.registerOutput(set)
 	set.StringVarP(&f.output, "output", "o", "", "output `FILE`, folder or block device")
 	set.BoolVar(&f.dryRun, "dry-run", false, "plan, check and show the diffs; write nothing")
 	set.BoolVar(&f.asJSON, "json", false, "report as JSON")
@@ -91,7 +89,7 @@ func (f *convertFlags) validate(args []string) error {
 		return usagef("which image? vmconv convert SOURCE --to TARGET")
 	case len(f.image.mounts) > 0:
 		return usagef("convert takes --root, not -m")
-	case f.inPlace && (f.output != "" || f.outFormat != "" || f.compress):
+	case f.inPlace && (f.output != "" || f.outFormat != "" || f.compress()):
 		return usagef("--in-place changes SOURCE itself: it takes no -o, -O or -c")
 	case f.inPlace && len(f.to) == 0:
 		return usagef("--in-place needs --to: without a target there is nothing to change")
@@ -256,19 +254,23 @@ func (o *outputs) Create(path string) (imagefmt.Sink, error) {
 	return out, nil
 }
 
-// checkSpace compares what the copies need at most with what the host has left.
+// checkSpace compares what the copies need at most with what the host has left,
+// and with how long its files may become.
 func (a *app) checkSpace(ctx context.Context, s *session, dests []convert.Destination) error {
 	need := map[string]int64{}
 	for _, dst := range dests {
 		for i, d := range dst.Disks {
-			if info, err := os.Stat(d.Path); err == nil && !info.Mode().IsRegular() || d.Path == "-" || d.Options.Compress {
+			if info, err := os.Stat(d.Path); err == nil && !info.Mode().IsRegular() || d.Path == stdinName || d.Options.Compress {
 				continue // takes no room here, or nobody knows before how much
 			}
-			n, err := convert.Estimate(ctx, s.disks[i].overlay)
+			room, err := convert.Needs(ctx, s.disks[i].overlay, d.Creator, d.Options)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", d.Path, err)
 			}
-			need[filepath.Dir(d.Path)] += n
+			if err := osfile.CheckLength(filepath.Dir(d.Path), room.Longest); err != nil {
+				return fmt.Errorf("%s: %w", d.Path, err)
+			}
+			need[filepath.Dir(d.Path)] += room.Allocated
 		}
 	}
 	for dir, n := range need {

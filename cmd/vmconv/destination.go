@@ -10,6 +10,7 @@ import (
 	"github.com/vmconv/vmconv/pkg/convert"
 	"github.com/vmconv/vmconv/pkg/convert/target"
 	"github.com/vmconv/vmconv/pkg/imagefmt"
+	"github.com/vmconv/vmconv/pkg/imagefmt/wrapper"
 )
 
 // destinations names every output of one machine: one destination a target, or
@@ -39,10 +40,6 @@ func (a *app) destination(f *convertFlags, t *target.Target, disks []string, nam
 	if err != nil {
 		return convert.Destination{}, err
 	}
-	values, err := formatOptions(f.options, creator)
-	if err != nil {
-		return convert.Destination{}, err
-	}
 	first := outputPath(f.output, name, creator.Extension())
 	stem := besides(first, name)
 	d := convert.Destination{Target: t, Name: filepath.Base(stem)}
@@ -55,10 +52,11 @@ func (a *app) destination(f *convertFlags, t *target.Target, disks []string, nam
 		if err != nil {
 			return d, err
 		}
-		d.Disks = append(d.Disks, convert.DiskFile{
-			Path: path, Named: named, Creator: creator,
-			Options: imagefmt.CreateOptions{Values: values, Compress: f.compress},
-		})
+		opts, err := a.createOptions(f, creator, disks[i], path)
+		if err != nil {
+			return d, err
+		}
+		d.Disks = append(d.Disks, convert.DiskFile{Path: path, Named: named, Creator: creator, Options: opts})
 	}
 	if t == nil {
 		return d, nil
@@ -104,26 +102,6 @@ func (a *app) outputFormat(f *convertFlags, t *target.Target) (imagefmt.Creator,
 	return creator, nil
 }
 
-// formatOptions reads --opt K=V, and refuses what the format does not know.
-func formatOptions(options []string, c imagefmt.Creator) (map[string]string, error) {
-	values := map[string]string{}
-	for _, o := range options {
-		k, v, ok := strings.Cut(o, "=")
-		if !ok {
-			return nil, usagef("--opt takes K=V, not %q", o)
-		}
-		i := slices.IndexFunc(c.Options(), func(known imagefmt.Option) bool { return known.Key == k })
-		if i < 0 {
-			return nil, usagef("%s has no option %q (it has: %s)", c.Name(), k, optionNames(c.Options()))
-		}
-		if choices := c.Options()[i].Choices; len(choices) > 0 && !slices.Contains(choices, v) {
-			return nil, usagef("%s: %s takes %s, not %q", c.Name(), k, strings.Join(choices, ", "), v)
-		}
-		values[k] = v
-	}
-	return values, nil
-}
-
 // outputPath is where the first disk goes: to what -o names, a file in the folder
 // that it names, or NAME.EXT here.
 func outputPath(output, name, ext string) string {
@@ -145,9 +123,13 @@ func besides(disk, name string) string {
 	return strings.TrimSuffix(disk, filepath.Ext(disk))
 }
 
-// machineName is the source's file name without its extension.
+// machineName is the source's file name without its extensions: web of
+// web.vmdk.gz.
 func machineName(path string) string {
-	name := filepath.Base(path)
+	if path == stdinName {
+		return "stdin"
+	}
+	name := wrapper.Trim(filepath.Base(path))
 	if stem := strings.TrimSuffix(name, filepath.Ext(name)); stem != "" {
 		return stem
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
-	"github.com/vmconv/vmconv/pkg/imagefmt/osfile"
 )
 
 func newInfo(a *app) *cobra.Command {
@@ -62,7 +61,8 @@ type imageInfo struct {
 }
 
 func (a *app) describe(cmd *cobra.Command, f *imageFlags, path string) (imageInfo, error) {
-	src, err := osfile.Open(path, osfile.Options{Siblings: osfile.Nowhere})
+	f.alone = true
+	src, _, err := a.openSource(cmd.Context(), f, path)
 	if err != nil {
 		return imageInfo{}, err
 	}

@@ -122,7 +122,7 @@ guest code. The source is never written.`,
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	root.AddCommand(
 		newConvert(a), newInspect(a), newCat(a), newLs(a), newCp(a), newEdit(a),
-		newInfo(a), newFormats(a), newTargets(a), newVersion(a),
+		newInfo(a), newMap(a), newCheck(a), newCompare(a), newMeasure(a), newFormats(a), newTargets(a), newVersion(a),
 	)
 	return root
 }

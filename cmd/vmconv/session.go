@@ -73,8 +73,17 @@ func (a *app) openDisk(ctx context.Context, f *imageFlags, path string, txn *osf
 	opts := imagefmt.OpenOptions{}
 	d := &disk{path: path}
 	if txn != nil {
+		if path == stdinName {
+			return nil, usagef("stdin cannot be changed where it lies")
+		}
 		file, err := txn.File(ctx, path)
 		if err != nil {
+			return nil, err
+		}
+		if w, err := detectWrapper(file); w != nil || err != nil {
+			if err == nil {
+				err = ondisk.Because(ondisk.ErrUnsupported, "%s is packed with %s: unpack it first, or use convert", path, w)
+			}
 			return nil, err
 		}
 		if d.update, err = a.registry.OpenUpdate(ctx, file, f.format, opts); err != nil {
@@ -83,7 +92,7 @@ func (a *app) openDisk(ctx context.Context, f *imageFlags, path string, txn *osf
 		d.source, d.image = file, d.update
 		return d, nil
 	}
-	src, err := osfile.Open(path, a.siblings(f))
+	src, named, err := a.openSource(ctx, f, path)
 	if err != nil {
 		return nil, err
 	}
@@ -91,13 +100,16 @@ func (a *app) openDisk(ctx context.Context, f *imageFlags, path string, txn *osf
 		src.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	d.source = src
+	d.source = named
 	return d, nil
 }
 
 // siblings is the policy about files that an image names.
 func (a *app) siblings(f *imageFlags) osfile.Options {
-	if f.external {
+	switch {
+	case f.alone:
+		return osfile.Options{Siblings: osfile.Nowhere}
+	case f.external:
 		return osfile.Options{Siblings: osfile.Anywhere}
 	}
 	return osfile.Options{}

@@ -28,14 +28,19 @@ func Measure(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts im
 	return Measurement{Required: sparse.length(), Allocated: sparse.wrote(), Full: full.length()}, err
 }
 
-// Room is Measurement.Allocated alone, which costs less: what a conversion of d
-// needs of its host at most.
-func Room(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions) (int64, error) {
+// Room is what an image needs of its host at most, in bytes.
+type Room struct {
+	Allocated int64 // in all files together
+	Longest   int64 // length of the longest file
+}
+
+// Needs is the room for an image of d; it costs less than [Measure].
+func Needs(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions) (Room, error) {
 	t, err := rehearse(ctx, d, c, opts)
 	if err != nil {
-		return 0, err
+		return Room{}, err
 	}
-	return t.wrote(), nil
+	return Room{Allocated: t.wrote(), Longest: t.longest()}, nil
 }
 
 // allData is a device of that size that knows of no zeros. It is never read.
@@ -46,6 +51,7 @@ func (allData) ReadAt(p []byte, _ int64) (int, error) { return len(p), nil }
 
 // rehearse runs the writer over incompressible data in the places of d's.
 func rehearse(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions) (*tally, error) {
+	opts.Rand = nil // the real image's
 	t := &tally{name: "measured"}
 	w, err := c.Create(ctx, t, d.Size(), opts)
 	if err != nil {
@@ -204,6 +210,14 @@ func (t *tally) wrote() int64 {
 	n := t.bytes
 	for _, s := range t.siblings {
 		n += s.wrote()
+	}
+	return n
+}
+
+func (t *tally) longest() int64 {
+	n := t.end
+	for _, s := range t.siblings {
+		n = max(n, s.longest())
 	}
 	return n
 }

@@ -21,3 +21,12 @@ func FreeSpace(dir string) (int64, error) {
 	}
 	return int64(free * block), nil
 }
+
+// lengthLimit is how long a file this process may write (getrlimit(2)).
+func lengthLimit() int64 {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil || uint64(limit.Cur) > 1<<62 {
+		return 1 << 62
+	}
+	return int64(limit.Cur)
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmconv/vmconv/pkg/imagefmt"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+)
+
+// checkedImage is one image of check --json.
+type checkedImage struct {
+	File        string   `json:"file"`
+	Format      string   `json:"format"`
+	Checked     bool     `json:"checked"` // false: the format has nothing to check
+	Corruptions []string `json:"corruptions,omitempty"`
+	Leaks       []string `json:"leaks,omitempty"`
+	Corrupt     int      `json:"corrupt"`
+	Leaked      int      `json:"leaked"`
+	Allocated   int64    `json:"allocated_blocks,omitempty"`
+	Blocks      int64    `json:"blocks,omitempty"`
+	End         int64    `json:"end,omitempty"`
+}
+
+func newCheck(a *app) *cobra.Command {
+	var f imageFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check IMAGE...",
+		Short: "Check the tables of disk images",
+		Long: `Check the tables of disk images: that what they point at exists, belongs to one
+block only and is counted right. Nothing is repaired or written. Exit code 0
+means that all is well, 1 that room is lost but no data, 4 that an image is
+corrupt.`,
+		Example: `  vmconv check disk.qcow2
+  vmconv check --json *.vhdx`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a.ui.json = asJSON
+			if len(args) == 0 {
+				return usagef("which image? vmconv check IMAGE...")
+			}
+			var images []checkedImage
+			for _, path := range args {
+				c, err := a.check(cmd.Context(), &f, path)
+				if err != nil {
+					return err
+				}
+				images = append(images, c)
+			}
+			return a.printChecked(images, asJSON)
+		},
+	}
+	cmd.Flags().StringVarP(&f.format, "format", "f", "", "input `FORMAT`; without it the image is probed")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	f.registerExternal(cmd.Flags())
+	return cmd
+}
+
+func (a *app) check(ctx context.Context, f *imageFlags, path string) (c checkedImage, err error) {
+	src, _, err := a.openSource(ctx, f, path)
+	if err != nil {
+		return c, err
+	}
+	defer src.Close()
+	format, err := a.registry.Choose(src, f.format)
+	if err != nil {
+		return c, err
+	}
+	c = checkedImage{File: path, Format: format.Name()}
+	checker, ok := format.(imagefmt.Checker)
+	if !ok {
+		return c, nil
+	}
+	r, err := checker.Check(ctx, src, imagefmt.OpenOptions{}, a.ui.progress.observe)
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	c.Checked, c.Corruptions, c.Leaks, c.Corrupt, c.Leaked = true, r.Corruptions, r.Leaks, r.Corrupt, r.Leaked
+	c.Allocated, c.Blocks, c.End = r.Allocated, r.Blocks, r.End
+	return c, nil
+}
+
+// printChecked prints the findings, and answers with the worst of them.
+func (a *app) printChecked(images []checkedImage, asJSON bool) error {
+	a.ui.progressDone()
+	if asJSON {
+		err := a.printJSON(struct {
+			Schema string         `json:"schema"`
+			Images []checkedImage `json:"images"`
+		}{"vmconv.check/1", images})
+		if err != nil {
+			return err
+		}
+	}
+	var corrupt, leaked int
+	for _, c := range images {
+		if !asJSON {
+			renderChecked(a.stdout, c)
+		}
+		corrupt, leaked = corrupt+c.Corrupt, leaked+c.Leaked
+	}
+	switch {
+	case corrupt > 0:
+		return ondisk.Because(ondisk.ErrCorrupt, "%d errors were found; convert copies what can be read to a new image", corrupt)
+	case leaked > 0:
+		return errNo
+	}
+	return nil
+}
+
+func renderChecked(w io.Writer, c checkedImage) {
+	for _, text := range c.Corruptions {
+		fmt.Fprintf(w, "%s: error: %s\n", c.File, printable(text))
+	}
+	for _, text := range c.Leaks {
+		fmt.Fprintf(w, "%s: leak: %s\n", c.File, printable(text))
+	}
+	switch {
+	case !c.Checked:
+		fmt.Fprintf(w, "%s: %s has no tables to check\n", c.File, c.Format)
+	case c.Corrupt+c.Leaked > 0:
+		fmt.Fprintf(w, "%s: %d errors, %d leaks\n", c.File, c.Corrupt, c.Leaked)
+	default:
+		fmt.Fprintf(w, "%s: no errors; %d of %d blocks are stored\n", c.File, c.Allocated, c.Blocks)
+	}
+}
