@@ -182,3 +182,6 @@ const (
 	seEntrySize    = 8
 	seTableEntries = seTableSectors * sectorSize / seEntrySize
 )
+
+// decodeSize is the size in the marker of a grain.
+func decodeSize(p []byte) uint32 { return binary.LittleEndian.Uint32(p[8:]) }
