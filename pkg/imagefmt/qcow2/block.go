@@ -49,7 +49,7 @@ func (s *settings) encode(dst []byte, off int64, plain []byte) (imagefmt.Block, 
 	case int64(len(plain)) < size:
 		plain = append(make([]byte, 0, size), plain...)[:size]
 	}
-	packed, err := compress(s.compression, dst, plain)
+	packed, err := compress(s.compression, s.level, dst, plain)
 	if err != nil {
 		return b, err
 	}

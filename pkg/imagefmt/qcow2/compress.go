@@ -9,16 +9,36 @@ import (
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
-// deflateLevel gives what zlib gives at its default, in less than half the time.
-const deflateLevel = 5
+// Levels of both codecs go from 1, fast, to maxLevel, small. What deflateLevel
+// gives is what zlib gives at its default, in less than half the time.
+const (
+	maxLevel     = 9
+	deflateLevel = 5
+)
+
+// zstdLevel is the encoder's own name for a level; 0 is the usual one.
+func zstdLevel(level int) zstd.EncoderLevel {
+	switch {
+	case level == 0:
+		return zstd.SpeedDefault
+	case level <= 2:
+		return zstd.SpeedFastest
+	case level <= 5:
+		return zstd.SpeedDefault
+	case level <= 7:
+		return zstd.SpeedBetterCompression
+	default:
+		return zstd.SpeedBestCompression
+	}
+}
 
 // compress packs plain into dst's memory from its start. The result is nil when
 // it would not be shorter than plain.
-func compress(method uint8, dst, plain []byte) ([]byte, error) {
+func compress(method uint8, level int, dst, plain []byte) ([]byte, error) {
 	if method == compressionZstd {
-		return zstdPack(dst, plain)
+		return zstdPack(level, dst, plain)
 	}
-	return deflate(dst, plain)
+	return deflate(level, dst, plain)
 }
 
 // deflater is an encoder with the slice it writes to, kept for the next cluster.
@@ -42,22 +62,15 @@ func (s *slice) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-var deflaters = sync.Pool{New: func() any {
-	d := &deflater{}
-	enc, err := flate.NewWriter(&d.out, deflateLevel)
-	if err != nil {
-		return err
-	}
-	d.enc = enc
-	return d
-}}
+// deflaters are encoders by level; 0 is the usual one.
+var deflaters [maxLevel + 1]sync.Pool
 
-func deflate(dst, plain []byte) ([]byte, error) {
-	d, ok := deflaters.Get().(*deflater)
-	if !ok {
-		return nil, ondisk.Because(ondisk.ErrUnsupported, "deflate encoder cannot be made")
+func deflate(level int, dst, plain []byte) ([]byte, error) {
+	d, err := getDeflater(level)
+	if err != nil {
+		return nil, err
 	}
-	defer deflaters.Put(d)
+	defer deflaters[level].Put(d)
 	d.out = slice{p: dst[:0], limit: len(plain) - 1}
 	d.enc.Reset(&d.out)
 	if _, err := d.enc.Write(plain); err != nil {
@@ -74,23 +87,46 @@ func deflate(dst, plain []byte) ([]byte, error) {
 	return packed, nil
 }
 
-var zstders = sync.Pool{New: func() any {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
-	if err != nil {
-		return err
+func getDeflater(level int) (*deflater, error) {
+	if d, ok := deflaters[level].Get().(*deflater); ok {
+		return d, nil
 	}
-	return e
-}}
+	own := level
+	if own == 0 {
+		own = deflateLevel
+	}
+	d := &deflater{}
+	var err error
+	if d.enc, err = flate.NewWriter(&d.out, own); err != nil {
+		return nil, ondisk.Because(ondisk.ErrUnsupported, "deflate encoder: %v", err)
+	}
+	return d, nil
+}
 
-func zstdPack(dst, plain []byte) ([]byte, error) {
-	e, ok := zstders.Get().(*zstd.Encoder)
-	if !ok {
-		return nil, ondisk.Because(ondisk.ErrUnsupported, "zstd encoder cannot be made")
+// zstders are encoders by level; 0 is the usual one.
+var zstders [maxLevel + 1]sync.Pool
+
+func zstdPack(level int, dst, plain []byte) ([]byte, error) {
+	e, err := getZstder(level)
+	if err != nil {
+		return nil, err
 	}
-	defer zstders.Put(e)
+	defer zstders[level].Put(e)
 	packed := e.EncodeAll(plain, dst[:0])
 	if len(packed) >= len(plain) {
 		return nil, nil
 	}
 	return packed, nil
+}
+
+func getZstder(level int) (*zstd.Encoder, error) {
+	if e, ok := zstders[level].Get().(*zstd.Encoder); ok {
+		return e, nil
+	}
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstdLevel(level)),
+		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+	if err != nil {
+		return nil, ondisk.Because(ondisk.ErrUnsupported, "zstd encoder: %v", err)
+	}
+	return e, nil
 }

@@ -17,7 +17,7 @@ func (Format) Extension() string { return layer }
 // leaves no image. A size that is not whole sectors of 512 bytes is rounded up,
 // since QEMU would cut it off. With opts.Compress the writer is an
 // imagefmt.BlockWriter.
-func (Format) Create(_ context.Context, sink imagefmt.Sink, size int64, opts imagefmt.CreateOptions) (imagefmt.Writer, error) {
+func (Format) Create(ctx context.Context, sink imagefmt.Sink, size int64, opts imagefmt.CreateOptions) (imagefmt.Writer, error) {
 	s, err := newSettings(size, opts)
 	if err != nil {
 		return nil, err
@@ -25,7 +25,7 @@ func (Format) Create(_ context.Context, sink imagefmt.Sink, size int64, opts ima
 	if !sink.Seekable() {
 		return nil, ondisk.At(layer, "header", 0).Unsupported("qcow2 cannot be written to a pipe, since its header comes last; name a file")
 	}
-	w := &writer{settings: s, sink: sink, size: ondisk.AlignUp(size, sectorSize), out: &stage{out: sink}}
+	w := &writer{settings: s, sink: sink, stop: ctx.Err, size: ondisk.AlignUp(size, sectorSize), out: &stage{out: sink}}
 	w.alloc = newAllocator(s, w.out)
 	w.l1 = make([]uint64, max(1, s.l1Entries(w.size)))
 	w.l2 = make([]byte, s.clusterSize())

@@ -44,6 +44,7 @@
 //	external data file           yes      no       refused
 //	dirty bit, lazy refcounts    notice   no       dirty refused
 //	encryption                   refused  no       refused
+//	preallocation                yes      yes      kept
 //
 // # Limits
 //

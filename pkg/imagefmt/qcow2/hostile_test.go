@@ -173,7 +173,7 @@ func TestFailingDisk(t *testing.T) {
 func TestDecompressExact(t *testing.T) {
 	plainText := bytes.Repeat([]byte("cluster "), 512)
 	for _, method := range []uint8{compressionZlib, compressionZstd} {
-		stream, err := compress(method, nil, plainText)
+		stream, err := compress(method, 0, nil, plainText)
 		if err != nil || stream == nil {
 			t.Fatal(err)
 		}

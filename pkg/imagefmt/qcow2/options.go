@@ -2,6 +2,7 @@ package qcow2
 
 import (
 	"errors"
+	"maps"
 	"math/bits"
 	"slices"
 	"strconv"
@@ -19,7 +20,7 @@ func (Format) Options() []imagefmt.Option {
 		{Key: "compression_type", Default: "zlib", Help: "method of compressed clusters", Choices: []string{"zlib", "zstd"}},
 		{Key: "extended_l2", Default: "off", Help: "map the 32 subclusters of each cluster", Choices: []string{"on", "off"}},
 		{Key: "refcount_bits", Default: "16", Help: "width of a reference count", Choices: []string{"1", "2", "4", "8", "16", "32", "64"}},
-		{Key: "preallocation", Default: "off", Help: "clusters are never allocated ahead", Choices: []string{"off"}},
+		{Key: "preallocation", Default: "off", Help: "what is reserved for clusters without data: nothing, their place, room on the host, written zeros", Choices: []string{"off", "metadata", "falloc", "full"}},
 		{Key: "backing_file", Help: "file that holds what is not written"},
 		{Key: "backing_fmt", Help: "format of backing_file"},
 	}
@@ -32,6 +33,8 @@ type settings struct {
 	refcountOrder uint
 	compression   uint8
 	compress      bool
+	level         int // of compression; 0 is the usual one
+	ahead         preallocation
 	backingFile   string
 	backingFormat string
 }
@@ -39,6 +42,9 @@ type settings struct {
 // newSettings checks all options and reports every problem at once.
 func newSettings(size int64, opts imagefmt.CreateOptions) (settings, error) {
 	p := problems{}
+	if opts.Codec != "" {
+		opts.Values = p.withCodec(opts.Values, opts.Codec)
+	}
 	values := map[string]string{}
 	for _, o := range (Format{}).Options() {
 		values[o.Key] = o.Default
@@ -60,6 +66,8 @@ func newSettings(size int64, opts imagefmt.CreateOptions) (settings, error) {
 		version:       3,
 		refcountOrder: uint(bits.TrailingZeros(uint(max(width, 1)))),
 		compress:      opts.Compress,
+		level:         opts.Level,
+		ahead:         preallocation(values["preallocation"]),
 		backingFile:   values["backing_file"],
 		backingFormat: values["backing_fmt"],
 	}
@@ -92,6 +100,12 @@ func (s *settings) check(p *problems, size int64) {
 	if len(s.backingFile) > maxBackingName {
 		p.add("backing_file has %d bytes; at most %d are possible", len(s.backingFile), maxBackingName)
 	}
+	if s.level < 0 || s.level > maxLevel {
+		p.add("compression level %d is not one of 1 to %d", s.level, maxLevel)
+	}
+	if s.ahead != aheadOff && (s.compress || s.backingFile != "") {
+		p.add("preallocation=%s does not go together with compression or a backing_file", s.ahead)
+	}
 	switch {
 	case size < 0:
 		p.add("negative size %d", size)
@@ -107,6 +121,21 @@ type problems []error
 
 func (p *problems) add(format string, args ...any) {
 	*p = append(*p, ondisk.At(layer, "options", ondisk.NoOffset).Unsupported(format, args...))
+}
+
+// withCodec is values with the codec as compression_type, which they may name
+// too, but no other.
+func (p *problems) withCodec(values map[string]string, codec string) map[string]string {
+	const key = "compression_type"
+	if v, ok := values[key]; ok && v != codec {
+		p.add("codec %q and %s=%q contradict each other", codec, key, v)
+	}
+	values = maps.Clone(values)
+	if values == nil {
+		values = map[string]string{}
+	}
+	values[key] = codec
+	return values
 }
 
 // clusterBits reads a size like "64k"; 16 after a problem, so that others can

@@ -15,11 +15,13 @@ import (
 type writer struct {
 	settings
 	sink  imagefmt.Sink
-	size  int64 // of the disk, whole sectors
+	stop  func() error // not nil when whoever made the writer gave up
+	size  int64        // of the disk, whole sectors
 	out   *stage
 	alloc *allocator
 
 	pos  int64    // guest bytes before here are settled
+	ends int64    // guest bytes before here have their clusters, when those are preallocated
 	l1   []uint64 // all of it
 	l2   []byte   // the table that is being filled
 	at   int64    // its index in l1
@@ -210,18 +212,29 @@ func (w *writer) settle(p []byte, off int64) error {
 
 // plain writes clusters of one L2 table as they are.
 func (w *writer) plain(p []byte, off int64) error {
-	if err := w.table(off); err != nil {
+	if err := w.reserveUpTo(off); err != nil {
 		return err
 	}
-	n := int64(len(p)) >> w.clusterBits
-	host, err := w.alloc.take(n)
+	host, err := w.mapPlain(off, int64(len(p)))
 	if err != nil {
 		return err
 	}
-	for i := range n {
-		w.set(off+i<<w.clusterBits, entry{uint64(host+i<<w.clusterBits) | flagCopied, allocMask})
-	}
 	return w.out.put(p, host)
+}
+
+// mapPlain gives a place to n bytes of whole clusters of one L2 table.
+func (w *writer) mapPlain(off, n int64) (host int64, err error) {
+	if err := w.table(off); err != nil {
+		return 0, err
+	}
+	if host, err = w.alloc.take(n >> w.clusterBits); err != nil {
+		return 0, err
+	}
+	for at := int64(0); at < n; at += w.clusterSize() {
+		w.set(off+at, entry{uint64(host+at) | flagCopied, allocMask})
+	}
+	w.ends = off + n
+	return host, nil
 }
 
 // pack compresses one cluster that came in by WriteAt.
@@ -234,7 +247,8 @@ func (w *writer) pack(p []byte, off int64) error {
 	return w.appendBlock(b)
 }
 
-// mapZero leaves a cluster out, or hides what the backing file has there.
+// mapZero leaves a cluster out, or hides what the backing file has there. A
+// preallocated one is reserved with its neighbours, before what comes next.
 func (w *writer) mapZero(off int64) error {
 	if w.backingFile == "" {
 		return nil
@@ -309,6 +323,9 @@ func (w *writer) finish() error {
 		return w.failure
 	}
 	if err := w.endPart(); err != nil {
+		return err
+	}
+	if err := w.reserveUpTo(w.size); err != nil {
 		return err
 	}
 	if err := w.endTable(); err != nil {

@@ -309,7 +309,7 @@ func TestWriteRefuse(t *testing.T) {
 			t.Errorf("%q is not in %v", word, err)
 		}
 	}
-	for _, o := range []string{"compat=0.10 extended_l2=on", "extended_l2=on cluster_size=4k", "backing_file=x", "preallocation=full"} {
+	for _, o := range []string{"compat=0.10 extended_l2=on", "extended_l2=on cluster_size=4k", "backing_file=x", "preallocation=some", "preallocation=full backing_file=x backing_fmt=raw", "-c preallocation=full"} {
 		if _, err := (Format{}).Create(ctx, imagefmttest.NewSink("x"), 1<<20, createOptions(o)); err == nil {
 			t.Errorf("%s accepted", o)
 		}
