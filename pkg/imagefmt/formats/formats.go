@@ -6,6 +6,10 @@ import (
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/qcow2"
 	"github.com/vmconv/vmconv/pkg/imagefmt/raw"
+	"github.com/vmconv/vmconv/pkg/imagefmt/vhdx"
+	"github.com/vmconv/vmconv/pkg/imagefmt/vmdk"
+	"github.com/vmconv/vmconv/pkg/imagefmt/vdi"
+	"github.com/vmconv/vmconv/pkg/imagefmt/vhd"
 )
 
 // Default holds the formats of this program. Raw is the last, since everything
@@ -13,6 +17,10 @@ import (
 func Default() *imagefmt.Registry {
 	return imagefmt.NewRegistry(
 		qcow2.Format{},
+		vmdk.Format{},
+		vhd.Format{},
+		vdi.Format{},
+		vhdx.Format{},
 		raw.Format{},
 	)
 }

@@ -21,6 +21,18 @@ var configs = map[string]imagefmttest.Config{
 		{Compress: true},
 		{Values: map[string]string{"cluster_size": "4096"}},
 	}},
+	"vhdx": {Cluster: 1 << 20, Sector: 512, Variants: []imagefmt.CreateOptions{
+		{Values: map[string]string{"block_size": "1M"}},
+		{Values: map[string]string{"subformat": "fixed"}},
+	}},
+	"vdi": {Sector: 512, Variants: []imagefmt.CreateOptions{
+		{},
+		{Values: map[string]string{"subformat": "static"}},
+	}},
+	"vhd": {Sector: 512, Variants: []imagefmt.CreateOptions{
+		{Values: map[string]string{"block_size": "512k"}}, // small enough for thousands of copies
+		{Values: map[string]string{"subformat": "fixed"}},
+	}},
 }
 
 // TestRegistered: what is registered is tested, documented and fuzzed, without
