@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,6 +30,7 @@ type convertFlags struct {
 	dryRun      bool
 	asJSON      bool
 	inPlace     bool
+	overlay     bool
 	overwrite   bool
 	keepFree    bool
 	dropFree    bool
@@ -54,7 +56,9 @@ output is exact to the byte.`,
   vmconv convert -a root.img -a data.img --to kvm -o /images/web01.qcow2
   vmconv convert disk.qcow2 -O raw -o disk.raw
   vmconv convert disk.raw -O qcow2 -c --opt compression_type=zstd
-  vmconv convert --in-place copy.qcow2 --to kvm`,
+  vmconv convert --in-place copy.qcow2 --to kvm
+  vmconv convert --overlay big.img --to kvm          big.qcow2 with the edits, over big.img
+  ssh xen1 cat web.img.gz | vmconv convert - --to kvm -o web.qcow2`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.ui.json = f.asJSON
 			if err := f.validate(args); err != nil {
@@ -72,6 +76,7 @@ output is exact to the byte.`,
 	set.BoolVar(&f.dryRun, "dry-run", false, "plan, check and show the diffs; write nothing")
 	set.BoolVar(&f.asJSON, "json", false, "report as JSON")
 	set.BoolVar(&f.inPlace, "in-place", false, "change SOURCE itself, in one transaction, instead of copying it")
+	set.BoolVar(&f.overlay, "overlay", false, "write only the edits: a qcow2 with SOURCE as its backing file, whatever SOURCE's size")
 	set.BoolVar(&f.overwrite, "overwrite", false, "replace outputs that exist")
 	set.BoolVar(&f.keepFree, "keep-free", false, "copy free blocks too")
 	set.BoolVar(&f.dropFree, "drop-free", false, "leave free blocks out without --to as well")
@@ -91,6 +96,10 @@ func (f *convertFlags) validate(args []string) error {
 		return usagef("convert takes --root, not -m")
 	case f.inPlace && (f.output != "" || f.outFormat != "" || f.compress()):
 		return usagef("--in-place changes SOURCE itself: it takes no -o, -O or -c")
+	case f.overlay && (f.inPlace || f.compress() || f.dropFree || f.output == stdinName):
+		return usagef("--overlay takes no --in-place, -c, --drop-free or -o -")
+	case f.overlay && slices.Contains(args, stdinName):
+		return usagef("--overlay needs a SOURCE that stays: not stdin")
 	case f.inPlace && len(f.to) == 0:
 		return usagef("--in-place needs --to: without a target there is nothing to change")
 	case f.keepFree && f.dropFree:
@@ -171,6 +180,11 @@ func (a *app) convertMachine(ctx context.Context, f *convertFlags, targets []tar
 		return err
 	}
 	defer s.Close()
+	if f.overlay {
+		if err := a.layer(s, dests); err != nil {
+			return err
+		}
+	}
 	prepared, err := convert.Prepare(ctx, a.request(f, targets, s))
 	if prepared != nil && err != nil {
 		a.printChecks(f, prepared)
@@ -199,6 +213,7 @@ func (a *app) convertMachine(ctx context.Context, f *convertFlags, targets []tar
 func (a *app) request(f *convertFlags, targets []target.Target, s *session) convert.Request {
 	req := convert.Request{
 		Targets: targets, Root: f.image.root, InPlace: f.inPlace, Accept: f.accept,
+		Layer: f.overlay,
 		Watch: a.ui.progress.observe, Now: sourceDateEpoch(a.lookup),
 	}
 	switch {
@@ -260,7 +275,7 @@ func (a *app) checkSpace(ctx context.Context, s *session, dests []convert.Destin
 	need := map[string]int64{}
 	for _, dst := range dests {
 		for i, d := range dst.Disks {
-			if info, err := os.Stat(d.Path); err == nil && !info.Mode().IsRegular() || d.Path == stdinName || d.Options.Compress {
+			if info, err := os.Stat(d.Path); err == nil && !info.Mode().IsRegular() || d.Path == stdinName || d.Options.Compress || d.Layer {
 				continue // takes no room here, or nobody knows before how much
 			}
 			room, err := convert.Needs(ctx, s.disks[i].overlay, d.Creator, d.Options)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,6 +66,48 @@ func (a *app) destination(f *convertFlags, t *target.Target, disks []string, nam
 	base, err := filepath.Abs(stem)
 	d.Kernel, d.Initramfs = base+".vmlinuz", base+".initrd"
 	return d, err
+}
+
+// layer makes the outputs overlays over the sources, which have to stay where
+// and as they are from then on.
+func (a *app) layer(s *session, dests []convert.Destination) error {
+	for _, dst := range dests {
+		for i := range dst.Disks {
+			d, src := &dst.Disks[i], s.disks[i]
+			if d.Creator.Name() != "qcow2" {
+				return usagef("--overlay writes qcow2, not %s", d.Creator.Name())
+			}
+			if wrapper.Trim(src.path) != src.path {
+				return usagef("--overlay needs a source that QEMU can read: %s is packed", src.path)
+			}
+			format, err := convert.BackingFormat(src.image.Info())
+			if err != nil {
+				return fmt.Errorf("%s: %w", src.path, err)
+			}
+			name, err := backingName(d.Path, src.path)
+			if err != nil {
+				return err
+			}
+			d.Layer = true
+			d.Options.Values["backing_file"], d.Options.Values["backing_fmt"] = name, format
+			a.ui.info(src.path, "%s holds the edits alone: keep %s unchanged and in its place", d.Path, src.path)
+		}
+	}
+	return nil
+}
+
+// backingName is how an overlay names the image below: by its name in the same
+// folder, so that both can be moved together, else by its full path.
+func backingName(overlay, backing string) (string, error) {
+	x, err := filepath.Abs(overlay)
+	if err != nil {
+		return "", err
+	}
+	y, err := filepath.Abs(backing)
+	if err == nil && filepath.Dir(x) == filepath.Dir(y) {
+		return filepath.Base(y), nil
+	}
+	return y, err
 }
 
 // outputFormat is told by -O, by -o's extension or by the target; where two tell

@@ -71,14 +71,13 @@ type copier struct {
 }
 
 func (c *copier) copy(ctx context.Context) (err error) {
-	c.align, c.workers = 1, max(2, runtime.GOMAXPROCS(0))
-	if blocks, ok := c.w.(imagefmt.BlockWriter); ok {
-		c.align = int64(blocks.BlockSize())
-		if c.pack {
-			c.packer = blocks
+	c.align, c.workers = int64(imagefmt.BlockSize(c.w)), max(2, runtime.GOMAXPROCS(0))
+	if c.pack {
+		blocks, ok := c.w.(imagefmt.BlockWriter)
+		if !ok {
+			return ondisk.Because(ondisk.ErrUnsupported, "this format has no compressed blocks")
 		}
-	} else if c.pack {
-		return ondisk.Because(ondisk.ErrUnsupported, "this format has no compressed blocks")
+		c.packer = blocks
 	}
 	if c.watch != nil {
 		if c.data, err = dataBytes(ctx, c.src); err != nil {

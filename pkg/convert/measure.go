@@ -63,10 +63,7 @@ func rehearse(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts i
 	if !opts.Compress {
 		r.blocks = nil
 	}
-	align := int64(1)
-	if bw, ok := w.(imagefmt.BlockWriter); ok {
-		align = int64(bw.BlockSize())
-	}
+	align := int64(imagefmt.BlockSize(w))
 	var done int64
 	for e, err := range blockdev.Extents(ctx, d, 0, d.Size()) {
 		if err != nil {

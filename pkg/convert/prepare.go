@@ -32,6 +32,7 @@ type Request struct {
 	Root    string          // which system, when the disks hold several
 	Drop    Drop
 	InPlace bool     // the disks are changed where they lie: nothing is dropped or moved out
+	Layer   bool     // the outputs lie over the sources: nothing is dropped
 	Accept  []string // ids of required checks that may fail
 	Now     time.Time
 	Limits  ondisk.Limits
@@ -201,7 +202,7 @@ func firstKernel(f *guest.Facts) (guest.Kernel, bool) {
 // read nor written.
 func (p *Prepared) discard(ctx context.Context) error {
 	drop := p.Request.Drop == DropFree || p.Request.Drop == DropAuto && len(p.Request.Targets) > 0
-	if !drop || p.Request.InPlace {
+	if !drop || p.Request.InPlace || p.Request.Layer {
 		return nil
 	}
 	m, err := p.open(ctx, guest.Volumes)

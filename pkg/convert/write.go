@@ -37,6 +37,7 @@ type DiskFile struct {
 	Named   string // how the description names it
 	Creator imagefmt.Creator
 	Options imagefmt.CreateOptions
+	Layer   bool // only the changes, over the source as the backing file that Options names
 }
 
 // Write writes everything that one destination wants. The outputs are still
@@ -64,6 +65,13 @@ func (p *Prepared) writeDisk(ctx context.Context, src Disk, dst DiskFile, outs O
 	w, err := dst.Creator.Create(ctx, sink, src.Overlay.Size(), dst.Options)
 	if err != nil {
 		return err
+	}
+	if dst.Layer {
+		if err := CopyChanges(ctx, w, src.Overlay, p.Request.Watch); err != nil {
+			w.Abort()
+			return err
+		}
+		return w.Finish(ctx)
 	}
 	if dst.Options.Level != 0 {
 		src.Image = nil // who names a level wants everything packed with it

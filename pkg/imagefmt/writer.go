@@ -94,13 +94,27 @@ type Writer interface {
 	Abort() error
 }
 
+// Blocks is implemented by writers whose image consists of blocks, which are best
+// written whole, and over a backing file have to be.
+type Blocks interface {
+	BlockSize() int // bytes
+}
+
+// BlockSize is the unit of w in bytes, and 1 when it has none.
+func BlockSize(w Writer) int {
+	if b, ok := w.(Blocks); ok {
+		return b.BlockSize()
+	}
+	return 1
+}
+
 // BlockWriter is a writer whose blocks can be encoded on all cores: Encode is
 // pure and safe for concurrent use, Append takes the blocks in ascending order
 // from one goroutine. Host offsets are given by Append alone, so the output
 // does not depend on the number of cores.
 type BlockWriter interface {
 	Writer
-	BlockSize() int // bytes; the last block of an image may be shorter
+	Blocks // the last block of an image may be shorter
 	// Encode packs the plain bytes of the block at guest offset off. The block
 	// may use dst's memory; a block of zeros is marked as such.
 	Encode(dst []byte, off int64, plain []byte) (Block, error)

@@ -12,7 +12,8 @@ type blockWriter struct{ *writer }
 
 var _ imagefmt.BlockWriter = (*blockWriter)(nil)
 
-func (w *blockWriter) BlockSize() int { return int(w.clusterSize()) }
+// BlockSize is the size of a cluster in bytes.
+func (w *writer) BlockSize() int { return int(w.clusterSize()) }
 
 // Encode compresses a cluster. One that does not shrink stays plain, the last
 // one of a disk is filled up with zeros.
