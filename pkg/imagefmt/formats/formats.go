@@ -6,10 +6,10 @@ import (
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/qcow2"
 	"github.com/vmconv/vmconv/pkg/imagefmt/raw"
-	"github.com/vmconv/vmconv/pkg/imagefmt/vhdx"
-	"github.com/vmconv/vmconv/pkg/imagefmt/vmdk"
 	"github.com/vmconv/vmconv/pkg/imagefmt/vdi"
 	"github.com/vmconv/vmconv/pkg/imagefmt/vhd"
+	"github.com/vmconv/vmconv/pkg/imagefmt/vhdx"
+	"github.com/vmconv/vmconv/pkg/imagefmt/vmdk"
 )
 
 // Default holds the formats of this program. Raw is the last, since everything

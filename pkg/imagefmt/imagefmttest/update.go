@@ -2,10 +2,12 @@ package imagefmttest
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
 // testUpdate: an image that was changed where it lies holds the changes and all
@@ -22,6 +24,9 @@ func (s *suite) testUpdate(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	for round := range 3 {
 		img, err := updater.Update(ctx, file, imagefmt.OpenOptions{})
+		if s.opts.Compress && errors.Is(err, ondisk.ErrUnsupported) {
+			return // a stream can only be made anew
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

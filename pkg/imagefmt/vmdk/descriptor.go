@@ -25,7 +25,8 @@ type descriptor struct {
 	ddb        []keyValue // the disk database, in order, keys without "ddb."
 
 	cidDigits    textSpan // of the CID in the text
-	longIDDigits textSpan // of the 8 digits of ddb.longContentID that repeat it
+	longIDDigits textSpan // of the last 8 digits of ddb.longContentID
+	longIDTail   uint32   // what they say: the CID, too, where VMware wrote it
 }
 
 // extentLine is `RW 4192256 SPARSE "disk-s001.vmdk" 0`.
@@ -110,7 +111,7 @@ func (d *descriptor) line(raw []byte, off int, seen map[string]bool) error {
 	if line == "" || line[0] == '#' {
 		return nil
 	}
-	if word, rest, _ := strings.Cut(line, " "); isAccess(word) {
+	if word, rest := cutWord(line); isAccess(word) {
 		return d.extentLine(strings.ToUpper(word), rest)
 	}
 	key, value, ok := strings.Cut(line, "=")
@@ -173,6 +174,8 @@ func (d *descriptor) setDDB(key, value string, at textSpan) {
 	d.ddb = append(d.ddb, keyValue{name, value})
 	if name == "longcontentid" && len(value) == 32 {
 		d.longIDDigits = textSpan{at.off + 24, 8}
+		tail, _ := strconv.ParseUint(value[24:], 16, 32)
+		d.longIDTail = uint32(tail)
 	}
 }
 

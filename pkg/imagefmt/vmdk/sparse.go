@@ -60,7 +60,7 @@ func (h *sparseHeader) packed() bool { return h.Compression == compressionDeflat
 
 // redundant reports whether there is a second grain directory.
 func (h *sparseHeader) redundant() bool {
-	return h.has(flagRedundantGD) && h.RGDOffset != 0 && h.RGDOffset != gdAtEnd
+	return h.has(flagRedundantGD) && h.RGDOffset != 0 && h.RGDOffset != gdAtEnd && h.RGDOffset != h.GDOffset
 }
 
 // sparseMapping prepares the tables of an extent in the file src. Without a grain
@@ -70,7 +70,7 @@ func (o *opening) sparseMapping(src blockdev.Device, start int64) (*mapping, *sp
 	if err != nil {
 		return nil, nil, err
 	}
-	if h.GDOffset == gdAtEnd {
+	if h.packed() && h.GDOffset == gdAtEnd {
 		footer, err := readFooter(src, h, o.limits)
 		if err != nil {
 			return nil, nil, err
@@ -86,7 +86,7 @@ func (o *opening) sparseMapping(src blockdev.Device, start int64) (*mapping, *sp
 		m.maxStored = 2*m.grain + 64 + grainMarkerSize
 	}
 	if h.packed() && (h.GDOffset == gdAtEnd || h.GDOffset == 0) {
-		return m, h, o.scan(m)
+		return m, h, o.scan(m, h.OverHead)
 	}
 	m.dir, err = o.directory(src, "grain directory", h.GDOffset, m.tables()*tableEntrySize)
 	if err != nil {

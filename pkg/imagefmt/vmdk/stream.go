@@ -41,13 +41,14 @@ func readFooter(src blockdev.Device, first *sparseHeader, limits ondisk.Limits) 
 }
 
 // scan walks the markers of a stream and makes the grain tables that it lacks.
-// Only the markers are read. A grain that comes twice counts as it came last.
-func (o *opening) scan(m *mapping) error {
-	m.loose = map[int64][]byte{}
-	off, err := m.firstMarker()
-	if err != nil {
-		return err
+// It begins
+// behind the overhead, the header and descriptor, and reads only the markers. A grain that comes twice counts as it came last.
+func (o *opening) scan(m *mapping, overhead uint64) error {
+	if overhead == 0 || overhead > uint64(m.file.Size())/sectorSize {
+		return ondisk.At(layer, "sparse header", 0).In("overhead").Corrupt("sector %d is not in the file; the image is truncated", overhead)
 	}
+	m.loose = map[int64][]byte{}
+	off := int64(overhead) * sectorSize
 	p := make([]byte, markerSize)
 	for steps := 0; ; steps++ {
 		if steps%1024 == 0 && o.ctx.Err() != nil {
@@ -70,19 +71,6 @@ func (o *opening) scan(m *mapping) error {
 		}
 		off += n
 	}
-}
-
-// firstMarker is where the header and the descriptor end.
-func (m *mapping) firstMarker() (int64, error) {
-	h, err := ondisk.Read[sparseHeader](m.file, 0, binary.LittleEndian)
-	if err != nil {
-		return 0, err
-	}
-	limit := uint64(m.file.Size()) / sectorSize
-	if h.OverHead == 0 || h.OverHead > limit {
-		return 0, ondisk.At(layer, "sparse header", 0).In("overhead").Corrupt("sector %d is not in the file; the image is truncated", h.OverHead)
-	}
-	return int64(h.OverHead) * sectorSize, nil
 }
 
 // pass notes the grain of a marker, if it is one, and returns how long the record
