@@ -113,6 +113,7 @@ func snapshotNames(src blockdev.Device, h *header, limits ondisk.Limits) ([]stri
 type snapshot struct {
 	diskSnapshot
 	name string // its id when it has none
+	end  int64  // of the entry, without padding
 }
 
 func readSnapshots(src blockdev.Device, h *header, limits ondisk.Limits) ([]snapshot, error) {
@@ -139,15 +140,31 @@ func readSnapshots(src blockdev.Device, h *header, limits ondisk.Limits) ([]snap
 		if name == "" {
 			name = string(text)
 		}
-		out = append(out, snapshot{s, name})
-		off = ondisk.AlignUp(off+diskSnapshotSize+int64(s.ExtraSize)+n, 8)
+		end := off + diskSnapshotSize + int64(s.ExtraSize) + n
+		out = append(out, snapshot{s, name, end})
+		off = ondisk.AlignUp(end, 8)
 	}
 	return out, nil
 }
 
-// bitmapNames lists the persistent bitmaps, if the image says that they are
-// consistent with it.
+// bitmap is an entry of the bitmap directory.
+type bitmap struct {
+	diskBitmap
+	name string
+}
+
 func bitmapNames(src blockdev.Device, h *header, limits ondisk.Limits) ([]string, error) {
+	bitmaps, err := readBitmaps(src, h, limits)
+	var names []string
+	for _, b := range bitmaps {
+		names = append(names, b.name)
+	}
+	return names, err
+}
+
+// readBitmaps lists the persistent bitmaps, if the image says that they are
+// consistent with it.
+func readBitmaps(src blockdev.Device, h *header, limits ondisk.Limits) ([]bitmap, error) {
 	if h.bitmaps.count == 0 || h.Autoclear&autoclearBitmaps == 0 {
 		return nil, nil
 	}
@@ -159,20 +176,21 @@ func bitmapNames(src blockdev.Device, h *header, limits ondisk.Limits) ([]string
 	if err != nil {
 		return nil, at.Wrap(err)
 	}
-	var names []string
+	var out []bitmap
 	c := ondisk.NewCursor(dir, binary.BigEndian)
 	for range min(int(h.bitmaps.count), len(dir)/diskBitmapSize) {
-		var b diskBitmap
+		var b bitmap
 		fixed := c.Bytes(diskBitmapSize)
 		if c.Err() != nil {
 			break
 		}
-		if _, err := binary.Decode(fixed, binary.BigEndian, &b); err != nil {
+		if _, err := binary.Decode(fixed, binary.BigEndian, &b.diskBitmap); err != nil {
 			return nil, at.Wrap(err)
 		}
 		c.Skip(int(b.ExtraSize))
-		names = append(names, string(c.Bytes(int(b.NameSize))))
+		b.name = string(c.Bytes(int(b.NameSize)))
+		out = append(out, b)
 		c.Align(8)
 	}
-	return names, at.Wrap(c.Err())
+	return out, at.Wrap(c.Err())
 }

@@ -60,6 +60,11 @@ func (h *header) parseExtension(at ondisk.Place, kind uint32, data []byte) error
 		h.backingFormat = string(data)
 	case extDataFile:
 		h.dataFileName = string(data)
+	case extCrypto:
+		if len(data) >= 16 {
+			h.crypto.off = int64(binary.BigEndian.Uint64(data))
+			h.crypto.n = int64(binary.BigEndian.Uint64(data[8:]))
+		}
 	case extFeatureNames:
 		h.parseFeatureNames(data)
 	case extBitmaps:

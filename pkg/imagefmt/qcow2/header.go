@@ -23,6 +23,7 @@ type header struct {
 	dataFileName  string
 	featureNames  map[featureBit]string
 	bitmaps       bitmapDirectory
+	crypto        cryptoHeader
 }
 
 type featureBit struct{ kind, bit uint8 }
@@ -33,6 +34,9 @@ type bitmapDirectory struct {
 	size   uint64
 	offset uint64
 }
+
+// cryptoHeader is where the LUKS header lies; nothing was checked.
+type cryptoHeader struct{ off, n int64 }
 
 func (h *header) has(incompatible uint64) bool { return h.Incompatible&incompatible != 0 }
 
