@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"testing"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/imagefmttest"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 	"github.com/vmconv/vmconv/pkg/imagefmt/osfile"
+	"github.com/vmconv/vmconv/pkg/imagefmt/testtool"
 )
 
 type values = map[string]string
@@ -52,11 +52,11 @@ func (b *bench) create(name string, size int64, content []byte, opts imagefmt.Cr
 
 func (b *bench) allocated(name string) int64 {
 	b.t.Helper()
-	var st syscall.Stat_t
-	if err := syscall.Stat(b.path(name), &st); err != nil {
+	var n int64
+	if _, err := fmt.Sscan(testtool.Run(b.t, "du", "-B1", b.path(name)), &n); err != nil {
 		b.t.Fatal(err)
 	}
-	return st.Blocks * 512
+	return n
 }
 
 // TestCreate: qemu-img and 7-Zip read what we write, and find nothing wrong.
