@@ -27,6 +27,7 @@ var arrows = []struct {
 	{"imagefmt/imagefmttest", []string{"imagefmt", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"imagefmt/osfile", []string{"imagefmt", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"imagefmt/formats", []string{"imagefmt/*"}},
+	{"imagefmt/xva", []string{"imagefmt", "imagefmt/tarfile", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"imagefmt/", []string{"imagefmt", "imagefmt/blockdev", "imagefmt/ondisk"}}, // the formats: not each other
 	{"imagefmt", []string{"imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/volume", []string{"fsedit/volume", "imagefmt/blockdev", "imagefmt/ondisk"}},

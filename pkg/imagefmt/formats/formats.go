@@ -10,6 +10,7 @@ import (
 	"github.com/vmconv/vmconv/pkg/imagefmt/vhd"
 	"github.com/vmconv/vmconv/pkg/imagefmt/vhdx"
 	"github.com/vmconv/vmconv/pkg/imagefmt/vmdk"
+	"github.com/vmconv/vmconv/pkg/imagefmt/xva"
 )
 
 // Default holds the formats of this program. Raw is the last, since everything
@@ -21,6 +22,7 @@ func Default() *imagefmt.Registry {
 		vhd.Format{},
 		vdi.Format{},
 		vhdx.Format{},
+		xva.Format{},
 		raw.Format{},
 	)
 }

@@ -30,6 +30,7 @@ var configs = map[string]imagefmttest.Config{
 		{},
 		{Values: map[string]string{"subformat": "static"}},
 	}},
+	"xva": {Cluster: 128 << 10, Sector: 512}, // a chunk is larger; many small disks are faster to damage
 	"vhd": {Sector: 512, Variants: []imagefmt.CreateOptions{
 		{Values: map[string]string{"block_size": "512k"}}, // small enough for thousands of copies
 		{Values: map[string]string{"subformat": "fixed"}},
