@@ -38,8 +38,10 @@ var arrows = []struct {
 	{"fsedit/", []string{"fsedit/*", "imagefmt/blockdev", "imagefmt/ondisk"}}, // guest, edit: no formats
 	{"fsedit", []string{"fsedit/*", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"convert/vmdef", []string{"imagefmt/ondisk"}},
+	{"convert/ova", []string{"convert/vmdef", "imagefmt", "imagefmt/tarfile"}},
+	{"convert/machine", []string{"convert/vmdef", "imagefmt", "imagefmt/tarfile", "imagefmt/xva", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"convert/target", []string{"imagefmt/ondisk"}},
-	{"convert", []string{"convert/*", "fsedit", "fsedit/*", "imagefmt", "imagefmt/blockdev", "imagefmt/ondisk"}},
+	{"convert", []string{"convert/*", "fsedit", "fsedit/*", "imagefmt", "imagefmt/blockdev", "imagefmt/ondisk", "imagefmt/xva"}},
 }
 
 // leafMay is what the parsers of guest files may import.

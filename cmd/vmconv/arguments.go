@@ -14,6 +14,7 @@ type imageFlags struct {
 	disks    []string // -a
 	format   string   // -f
 	root     string   // --root
+	machine  string   // --vm
 	mounts   []string // -m
 	external bool     // --allow-external
 	alone    bool     // no other file is opened, whatever the image names
@@ -24,6 +25,7 @@ func (f *imageFlags) register(set *pflag.FlagSet) {
 	set.StringArrayVarP(&f.disks, "add", "a", nil, "a `DISK` of the machine, in order; arguments are then guest paths")
 	set.StringVarP(&f.format, "format", "f", "", "input `FORMAT`; without it the image is probed")
 	set.StringVar(&f.root, "root", "", "which system, by its root's `DEV` or UUID, where a disk holds several")
+	set.StringVar(&f.machine, "vm", "", "which machine, by `NAME`, where a description holds several")
 	set.StringArrayVarP(&f.mounts, "mount", "m", nil, "use filesystem `DEV[:/MNT]` and look for no system")
 	f.registerExternal(set)
 }

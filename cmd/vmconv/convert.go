@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/vmconv/vmconv/pkg/convert"
 	"github.com/vmconv/vmconv/pkg/convert/target"
@@ -164,26 +165,23 @@ func worst(errs []error) error {
 }
 
 // convertMachine converts one machine, which may have several disks.
-func (a *app) convertMachine(ctx context.Context, f *convertFlags, targets []target.Target, disks []string) error {
-	name := machineName(disks[0])
-	mode := readWrite
-	var dests []convert.Destination
-	if !f.inPlace {
-		mode = readOnly
-		var err error
-		if dests, err = a.destinations(f, targets, disks, name); err != nil {
-			return err
-		}
+func (a *app) convertMachine(ctx context.Context, f *convertFlags, targets []target.Target, paths []string) error {
+	name := machineName(paths[0])
+	if err := a.checkOutputs(f, targets, name); err != nil {
+		return err
 	}
-	s, err := a.openDisks(ctx, &f.image, disks, mode)
+	mode := readOnly
+	if f.inPlace {
+		mode = readWrite
+	}
+	s, err := a.openDisks(ctx, &f.image, paths, mode)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	if f.overlay {
-		if err := a.layer(s, dests); err != nil {
-			return err
-		}
+	dests, err := a.placeOutputs(f, targets, s, name)
+	if err != nil {
+		return err
 	}
 	prepared, err := convert.Prepare(ctx, a.request(f, targets, s))
 	if prepared != nil && err != nil {
@@ -197,7 +195,7 @@ func (a *app) convertMachine(ctx context.Context, f *convertFlags, targets []tar
 	switch {
 	case f.dryRun:
 	case f.inPlace:
-		err, outputs = s.commit(ctx, a.ui.progress.observe), disks
+		err, outputs = s.commit(ctx, a.ui.progress.observe), paths
 	default:
 		outputs, err = a.writeAll(ctx, f, s, prepared, dests)
 	}
@@ -208,6 +206,40 @@ func (a *app) convertMachine(ctx context.Context, f *convertFlags, targets []tar
 	report.DryRun, report.Outputs = f.dryRun, outputs
 	a.ui.progressDone()
 	return a.printReport(f, name, report)
+}
+
+// checkOutputs finds mistakes about the outputs before the source is opened,
+// which may mean to receive all of it.
+func (a *app) checkOutputs(f *convertFlags, targets []target.Target, name string) (err error) {
+	if f.inPlace {
+		return nil
+	}
+	dests, err := a.destinations(f, targets, []string{name}, name)
+	if err == nil && f.output != "" && !isFolder(f.output) {
+		f.image.spool = filepath.Dir(f.output)
+	} else if err == nil {
+		f.image.spool = filepath.Dir(dests[0].Path)
+	}
+	return err
+}
+
+// placeOutputs names the outputs of all disks that the source turned out to have.
+func (a *app) placeOutputs(f *convertFlags, targets []target.Target, s *session, name string) ([]convert.Destination, error) {
+	if f.inPlace {
+		return nil, nil
+	}
+	var sources []string
+	for _, d := range s.disks {
+		sources = append(sources, d.path)
+	}
+	dests, err := a.destinations(f, targets, sources, name)
+	if err == nil && f.overlay {
+		err = a.layer(s, dests)
+	}
+	if err == nil && f.output == stdinName && len(s.disks) > 1 && dests[0].Appliance == convert.NoAppliance {
+		err = usagef("-o - is one image on stdout, and the machine has %d disks", len(s.disks))
+	}
+	return dests, err
 }
 
 func (a *app) request(f *convertFlags, targets []target.Target, s *session) convert.Request {
@@ -221,6 +253,9 @@ func (a *app) request(f *convertFlags, targets []target.Target, s *session) conv
 		req.Drop = convert.DropNever
 	case f.dropFree:
 		req.Drop = convert.DropFree
+	}
+	if s.machine != nil {
+		req.VM = s.machine.VM
 	}
 	for _, d := range s.disks {
 		req.Disks = append(req.Disks, convert.Disk{Name: d.path, Image: d.image, Overlay: d.overlay})
@@ -239,15 +274,31 @@ func (a *app) writeAll(ctx context.Context, f *convertFlags, s *session, p *conv
 			outs.set.Abort()
 		}
 	}()
-	for _, dst := range dests {
-		if err := p.Write(ctx, dst, outs); err != nil {
-			return nil, err
-		}
+	if err := a.writeVerified(ctx, f, s, p, dests, outs); err != nil {
+		return nil, err
 	}
 	if err := outs.set.Commit(ctx); err != nil {
 		return nil, err
 	}
 	return outs.names, nil
+}
+
+// writeVerified writes all destinations while the package that the source may be
+// is compared with its manifest.
+func (a *app) writeVerified(ctx context.Context, f *convertFlags, s *session, p *convert.Prepared, dests []convert.Destination, outs *outputs) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if s.machine != nil && !slices.Contains(f.accept, "manifest") {
+		g.Go(func() error { return s.machine.Verify(ctx) })
+	}
+	g.Go(func() error {
+		for _, dst := range dests {
+			if err := p.Write(ctx, dst, outs); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return g.Wait()
 }
 
 // outputs is the set of host files that one conversion makes.
@@ -275,7 +326,7 @@ func (a *app) checkSpace(ctx context.Context, s *session, dests []convert.Destin
 	need := map[string]int64{}
 	for _, dst := range dests {
 		for i, d := range dst.Disks {
-			if info, err := os.Stat(d.Path); err == nil && !info.Mode().IsRegular() || d.Path == stdinName || d.Options.Compress || d.Layer {
+			if info, err := os.Stat(d.Path); err == nil && !info.Mode().IsRegular() || d.Path == stdinName || d.Options.Compress || d.Layer || dst.Appliance != convert.NoAppliance {
 				continue // takes no room here, or nobody knows before how much
 			}
 			room, err := convert.Needs(ctx, s.disks[i].overlay, d.Creator, d.Options)

@@ -28,7 +28,7 @@ type outward struct {
 }
 
 // takeOut copies the guest's src to dir/name on the host.
-func (a *app) takeOut(ctx context.Context, m *machine, recursive bool, src, dir, name string) error {
+func (a *app) takeOut(ctx context.Context, m *guestSession, recursive bool, src, dir, name string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err

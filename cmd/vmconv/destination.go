@@ -15,10 +15,10 @@ import (
 )
 
 // destinations names every output of one machine: one destination a target, or
-// one for the disks alone.
-func (a *app) destinations(f *convertFlags, targets []target.Target, disks []string, name string) ([]convert.Destination, error) {
+// one for the disks alone. sources are the names of its disks.
+func (a *app) destinations(f *convertFlags, targets []target.Target, sources []string, name string) ([]convert.Destination, error) {
 	if len(targets) == 0 {
-		d, err := a.destination(f, nil, disks, name)
+		d, err := a.destination(f, nil, sources, name)
 		return []convert.Destination{d}, err
 	}
 	var out []convert.Destination
@@ -27,7 +27,7 @@ func (a *app) destinations(f *convertFlags, targets []target.Target, disks []str
 		if len(targets) > 1 {
 			n = name + "-" + targets[i].Name
 		}
-		d, err := a.destination(f, &targets[i], disks, n)
+		d, err := a.destination(f, &targets[i], sources, n)
 		if err != nil {
 			return nil, err
 		}
@@ -36,36 +36,50 @@ func (a *app) destinations(f *convertFlags, targets []target.Target, disks []str
 	return out, nil
 }
 
-func (a *app) destination(f *convertFlags, t *target.Target, disks []string, name string) (convert.Destination, error) {
-	creator, err := a.outputFormat(f, t)
+func (a *app) destination(f *convertFlags, t *target.Target, sources []string, name string) (convert.Destination, error) {
+	out, err := a.outputKind(f, t)
 	if err != nil {
 		return convert.Destination{}, err
 	}
-	first := outputPath(f.output, name, creator.Extension())
+	first := outputPath(f.output, name, out.extension())
 	stem := besides(first, name)
-	d := convert.Destination{Target: t, Name: filepath.Base(stem)}
-	for i := range disks {
+	d := convert.Destination{Target: t, Name: filepath.Base(stem), Path: first}
+	if out.appliance == convert.OVA || out.appliance == convert.XVA && len(sources) > 1 {
+		d.Appliance = out.appliance
+	}
+	for i, source := range sources {
 		path := first
 		if i > 0 {
-			path = stem + "-" + strconv.Itoa(i+1) + "." + creator.Extension()
+			path = stem + "-" + strconv.Itoa(i+1) + "." + out.extension()
 		}
-		named, err := filepath.Abs(path)
+		file, err := a.diskFile(f, out, source, path)
 		if err != nil {
 			return d, err
 		}
-		opts, err := a.createOptions(f, creator, disks[i], path)
-		if err != nil {
-			return d, err
-		}
-		d.Disks = append(d.Disks, convert.DiskFile{Path: path, Named: named, Creator: creator, Options: opts})
+		d.Disks = append(d.Disks, file)
 	}
-	if t == nil {
+	if t == nil || d.Appliance != convert.NoAppliance {
 		return d, nil
 	}
 	d.Description = stem + ".xml"
 	base, err := filepath.Abs(stem)
 	d.Kernel, d.Initramfs = base+".vmlinuz", base+".initrd"
 	return d, err
+}
+
+func (a *app) diskFile(f *convertFlags, out outputKind, source, path string) (convert.DiskFile, error) {
+	named, err := filepath.Abs(path)
+	if err != nil {
+		return convert.DiskFile{}, err
+	}
+	opts, err := a.createOptions(f, out.creator, source, path)
+	if err != nil {
+		return convert.DiskFile{}, err
+	}
+	if out.appliance == convert.OVA {
+		opts.Values["subformat"], opts.Compress = "streamOptimized", true
+	}
+	return convert.DiskFile{Path: path, Named: named, Creator: out.creator, Options: opts}, nil
 }
 
 // layer makes the outputs overlays over the sources, which have to stay where
@@ -110,39 +124,75 @@ func backingName(overlay, backing string) (string, error) {
 	return y, err
 }
 
-// outputFormat is told by -O, by -o's extension or by the target; where two tell
+// outputKind is what is written: an image, or an appliance with images in it.
+type outputKind struct {
+	appliance convert.Appliance
+	creator   imagefmt.Creator
+}
+
+func (k outputKind) name() string {
+	if k.appliance != convert.NoAppliance {
+		return string(k.appliance)
+	}
+	return k.creator.Name()
+}
+
+func (k outputKind) extension() string {
+	if k.appliance != convert.NoAppliance {
+		return string(k.appliance)
+	}
+	return k.creator.Extension()
+}
+
+// applianceDisk is the format of the disks in an appliance.
+var applianceDisk = map[convert.Appliance]string{convert.OVA: "vmdk", convert.XVA: "xva"}
+
+// outputKind is told by -O, by -o's extension or by the target; where two tell
 // different things, that is an error.
-func (a *app) outputFormat(f *convertFlags, t *target.Target) (imagefmt.Creator, error) {
-	byExtension := ""
-	if ext := strings.TrimPrefix(filepath.Ext(f.output), "."); ext != "" && !isFolder(f.output) {
-		if known, err := a.registry.Lookup(ext); err == nil {
-			byExtension = known.Name()
-		}
+func (a *app) outputKind(f *convertFlags, t *target.Target) (outputKind, error) {
+	byExtension, _ := a.lookupKind(strings.TrimPrefix(filepath.Ext(f.output), "."))
+	if isFolder(f.output) {
+		byExtension = outputKind{}
 	}
 	name := f.outFormat
-	if name == "" {
-		name = byExtension
+	if name == "" && byExtension.creator != nil {
+		name = byExtension.name()
 	}
 	if name == "" && t != nil {
 		name = t.DiskFormat
 	}
 	if name == "" {
-		return nil, usagef("which format? name it with -O")
+		return outputKind{}, usagef("which format? name it with -O")
+	}
+	kind, err := a.lookupKind(name)
+	switch {
+	case err != nil:
+		return kind, err
+	case byExtension.creator != nil && byExtension.name() != kind.name():
+		return kind, usagef("-O %s contradicts the name %s", f.outFormat, f.output)
+	case t != nil && !slices.Contains(t.DiskFormats, kind.name()):
+		return kind, usagef("%s takes %s, not %s", t.Name, strings.Join(t.DiskFormats, " or "), kind.name())
+	}
+	return kind, nil
+}
+
+// lookupKind finds what a name of -O stands for.
+func (a *app) lookupKind(name string) (outputKind, error) {
+	k := outputKind{}
+	if i := slices.Index(convert.Appliances(), convert.Appliance(strings.ToLower(name))); i >= 0 {
+		k.appliance = convert.Appliances()[i]
+		name = applianceDisk[k.appliance]
 	}
 	format, err := a.registry.Lookup(name)
 	if err != nil {
-		return nil, usagef("%v", err)
+		return k, usagef("%v", err)
 	}
 	creator, ok := format.(imagefmt.Creator)
-	switch {
-	case !ok:
-		return nil, usagef("images in format %s cannot be written; see 'vmconv formats'", format.Name())
-	case byExtension != "" && byExtension != creator.Name():
-		return nil, usagef("-O %s contradicts the name %s", f.outFormat, f.output)
-	case t != nil && !slices.Contains(t.DiskFormats, creator.Name()):
-		return nil, usagef("%s takes %s, not %s", t.Name, strings.Join(t.DiskFormats, " or "), creator.Name())
+	if !ok {
+		return k, usagef("images in format %s cannot be written; see 'vmconv formats'", format.Name())
 	}
-	return creator, nil
+	k.creator = creator
+	return k, nil
 }
 
 // outputPath is where the first disk goes: to what -o names, a file in the folder

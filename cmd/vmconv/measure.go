@@ -26,11 +26,11 @@ is compressed, takes less. No data is read.`,
 			if (len(args) == 1) == (size != "") || len(args) > 1 {
 				return usagef("measure what? vmconv measure SOURCE -O FORMAT, or --size SIZE")
 			}
-			creator, err := a.outputFormat(&f, nil)
+			out, err := a.outputKind(&f, nil)
 			if err != nil {
 				return err
 			}
-			opts, err := a.createOptions(&f, creator, "", "")
+			file, err := a.diskFile(&f, out, "", "")
 			if err != nil {
 				return err
 			}
@@ -49,7 +49,7 @@ is compressed, takes less. No data is read.`,
 				defer d.image.Close()
 				disk = d.image
 			}
-			m, err := convert.Measure(cmd.Context(), disk, creator, opts)
+			m, err := convert.Measure(cmd.Context(), disk, file.Creator, file.Options)
 			if err != nil {
 				return err
 			}

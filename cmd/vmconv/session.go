@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vmconv/vmconv/pkg/convert"
+	"github.com/vmconv/vmconv/pkg/convert/machine"
 	"github.com/vmconv/vmconv/pkg/fsedit"
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
 	"github.com/vmconv/vmconv/pkg/imagefmt"
@@ -31,9 +32,10 @@ const inPlaceMemory = 24 << 20
 
 // session is the open disks of one machine. All changes land on the overlays.
 type session struct {
-	disks  []*disk
-	txn    *osfile.Txn     // of readWrite
-	spills []*osfile.Spill // one for each overlay that outgrew memory
+	disks   []*disk
+	machine *machine.Machine // of a SOURCE that is only read; nil for disks given by -a
+	txn     *osfile.Txn      // of readWrite
+	spills  []*osfile.Spill  // one for each overlay that outgrew memory
 }
 
 type disk struct {
@@ -44,7 +46,8 @@ type disk struct {
 	overlay *blockdev.Overlay
 }
 
-// openDisks opens the images of a machine in order.
+// openDisks opens the disks of a machine in order: of a SOURCE, or those that -a
+// gave one by one.
 func (a *app) openDisks(ctx context.Context, f *imageFlags, paths []string, mode access) (*session, error) {
 	s := &session{}
 	memory := int64(0) // the default
@@ -52,56 +55,115 @@ func (a *app) openDisks(ctx context.Context, f *imageFlags, paths []string, mode
 		memory = inPlaceMemory
 		s.txn = osfile.Begin(osfile.TxnOptions{Options: a.siblings(f), Memory: memory, Spill: s.openSpill})
 	}
-	for _, path := range paths {
-		d, err := a.openDisk(ctx, f, path, s.txn)
-		if err != nil {
-			s.Close()
-			return nil, err
-		}
+	if err := a.openInto(ctx, s, f, paths); err != nil {
+		s.Close()
+		return nil, err
+	}
+	for _, d := range s.disks {
 		d.overlay = blockdev.NewOverlay(d.image, blockdev.OverlayOptions{Memory: memory, Spill: s.openSpill})
-		s.disks = append(s.disks, d)
 		info := d.image.Info()
-		a.ui.debug(path, "%s %s, %s", info.Format, info.Variant, humanSize(info.VirtualSize))
+		a.ui.debug(d.path, "%s %s, %s", info.Format, info.Variant, humanSize(info.VirtualSize))
 		for _, n := range info.Notices {
-			a.ui.warn(path, n.ID, n.Text)
+			a.ui.warn(d.path, n.ID, n.Text)
 		}
 	}
 	return s, nil
 }
 
-func (a *app) openDisk(ctx context.Context, f *imageFlags, path string, txn *osfile.Txn) (*disk, error) {
-	opts := imagefmt.OpenOptions{}
-	d := &disk{path: path}
-	if txn != nil {
-		if path == stdinName {
-			return nil, usagef("stdin cannot be changed where it lies")
-		}
-		file, err := txn.File(ctx, path)
+func (a *app) openInto(ctx context.Context, s *session, f *imageFlags, paths []string) error {
+	if len(f.disks) == 0 && s.txn == nil {
+		return a.openMachineSource(ctx, s, f, paths[0])
+	}
+	for _, path := range paths {
+		d, err := a.openDisk(ctx, f, path, s.txn)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if w, err := detectWrapper(file); w != nil || err != nil {
-			if err == nil {
-				err = ondisk.Because(ondisk.ErrUnsupported, "%s is packed with %s: unpack it first, or use convert", path, w)
-			}
-			return nil, err
+		s.disks = append(s.disks, d)
+	}
+	return nil
+}
+
+// openMachineSource opens a SOURCE, which may be more than a disk image.
+func (a *app) openMachineSource(ctx context.Context, s *session, f *imageFlags, path string) error {
+	src, named, err := a.openSource(ctx, f, path)
+	if err != nil {
+		return err
+	}
+	m, err := machine.Open(ctx, src, machine.Options{
+		Registry: a.registry, Format: f.format, Name: f.machine,
+		Unpack: func(ctx context.Context, src imagefmt.Source) (imagefmt.Source, error) { return a.unpack(ctx, f, src) },
+	})
+	if err != nil {
+		src.Close()
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	s.machine = m
+	for _, text := range m.Warnings {
+		a.ui.warn(path, "description", text)
+	}
+	for _, d := range m.Disks {
+		name := d.Name
+		if m.Kind == machine.Image {
+			name = path
 		}
-		if d.update, err = a.registry.OpenUpdate(ctx, file, f.format, opts); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		d.source, d.image = file, d.update
-		return d, nil
+		s.disks = append(s.disks, &disk{path: name, source: named, image: d.Image})
+	}
+	return nil
+}
+
+// openDisk opens one disk image, for changes when there is a transaction.
+func (a *app) openDisk(ctx context.Context, f *imageFlags, path string, txn *osfile.Txn) (*disk, error) {
+	if txn != nil {
+		return a.openForUpdate(ctx, f, path, txn)
 	}
 	src, named, err := a.openSource(ctx, f, path)
 	if err != nil {
 		return nil, err
 	}
-	if d.image, err = a.registry.Open(ctx, src, f.format, opts); err != nil {
+	img, err := a.registry.Open(ctx, src, f.format, imagefmt.OpenOptions{})
+	if err != nil {
 		src.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	d.source = named
-	return d, nil
+	return &disk{path: path, source: named, image: img}, nil
+}
+
+func (a *app) openForUpdate(ctx context.Context, f *imageFlags, path string, txn *osfile.Txn) (*disk, error) {
+	if path == stdinName {
+		return nil, usagef("stdin cannot be changed where it lies")
+	}
+	file, err := txn.File(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if f.format == "" {
+		if err := onlyImages(ctx, file); err != nil {
+			return nil, err
+		}
+	}
+	img, err := a.registry.OpenUpdate(ctx, file, f.format, imagefmt.OpenOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &disk{path: path, source: file, image: img, update: img}, nil
+}
+
+// onlyImages refuses what cannot be changed where it lies, before it is taken
+// for a raw disk.
+func onlyImages(ctx context.Context, file imagefmt.Source) error {
+	w, err := detectWrapper(file)
+	if err != nil {
+		return err
+	}
+	if w != nil {
+		return ondisk.Because(ondisk.ErrUnsupported, "%s is packed with %s: unpack it first, or use convert", file.Name(), w)
+	}
+	kind, err := machine.Detect(ctx, file)
+	if err != nil || kind == machine.Image {
+		return err
+	}
+	return ondisk.Because(ondisk.ErrUnsupported, "%s (%s) is not changed where it lies: name its disk images, or use convert", file.Name(), kind)
 }
 
 // siblings is the policy about files that an image names.
@@ -126,8 +188,12 @@ func (s *session) openSpill() (blockdev.SpillFile, error) {
 
 // Close lets go of everything; what was not committed is gone.
 func (s *session) Close() {
-	for _, d := range s.disks {
-		d.image.Close()
+	if s.machine != nil {
+		s.machine.Close()
+	} else {
+		for _, d := range s.disks {
+			d.image.Close()
+		}
 	}
 	if s.txn != nil {
 		s.txn.Close()
@@ -173,19 +239,19 @@ func (s *session) mode() fs.FileMode {
 	return mode | 0o600
 }
 
-// machine is a session with its guest.
-type machine struct {
+// guestSession is a session with its guest.
+type guestSession struct {
 	*session
 	*fsedit.Machine
 }
 
 // openMachine opens the disks and finds the guest on them, at the depth that
 // reading its files needs.
-func (a *app) openMachine(ctx context.Context, f *imageFlags, paths []string, mode access) (*machine, error) {
+func (a *app) openMachine(ctx context.Context, f *imageFlags, paths []string, mode access) (*guestSession, error) {
 	return a.openMachineAt(ctx, f, paths, mode, guest.Mounts)
 }
 
-func (a *app) openMachineAt(ctx context.Context, f *imageFlags, paths []string, mode access, level guest.Level) (*machine, error) {
+func (a *app) openMachineAt(ctx context.Context, f *imageFlags, paths []string, mode access, level guest.Level) (*guestSession, error) {
 	s, err := a.openDisks(ctx, f, paths, mode)
 	if err != nil {
 		return nil, err
@@ -195,7 +261,7 @@ func (a *app) openMachineAt(ctx context.Context, f *imageFlags, paths []string, 
 		s.Close()
 		return nil, fmt.Errorf("%s: %w", paths[0], err)
 	}
-	return &machine{session: s, Machine: m}, nil
+	return &guestSession{session: s, Machine: m}, nil
 }
 
 // sourceDateEpoch is the time for new files that SOURCE_DATE_EPOCH sets; zero

@@ -37,6 +37,24 @@ func machine(name string, t target.Target, f *guest.Facts, disks []vmdef.Disk) v
 	return vm
 }
 
+// carry takes over what the source's description says of its hardware. Network
+// names are the old host's, and stay behind.
+func carry(vm *vmdef.VM, src vmdef.VM) {
+	vm.UUID, vm.GenID, vm.Serial = src.UUID, src.GenID, src.Serial
+	vm.CPUs, vm.Memory = src.CPUs, src.Memory
+	if src.Firmware != "" {
+		vm.Firmware, vm.SecureBoot = src.Firmware, src.SecureBoot
+	}
+	if len(src.NICs) == 0 {
+		return
+	}
+	model := vm.NICs[0].Model
+	vm.NICs = nil
+	for _, nic := range src.NICs {
+		vm.NICs = append(vm.NICs, vmdef.NIC{MAC: nic.MAC, Model: model})
+	}
+}
+
 // kernelArch is the architecture of the kernel that starts, which decides about
 // the machine; the userland's may be smaller.
 func kernelArch(f *guest.Facts) string {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vmconv/vmconv/pkg/convert/target"
+	"github.com/vmconv/vmconv/pkg/convert/vmdef"
 	"github.com/vmconv/vmconv/pkg/fsedit"
 	"github.com/vmconv/vmconv/pkg/fsedit/bootcheck"
 	"github.com/vmconv/vmconv/pkg/fsedit/edit"
@@ -28,6 +29,7 @@ type Disk struct {
 // Request is what to convert, and what for.
 type Request struct {
 	Disks   []Disk
+	VM      vmdef.VM        // what the source says of the machine; zero for bare disks
 	Targets []target.Target // none: the disks are converted exactly, the guest is left alone
 	Root    string          // which system, when the disks hold several
 	Drop    Drop

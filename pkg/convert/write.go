@@ -25,6 +25,8 @@ type Outputs interface {
 type Destination struct {
 	Target      *target.Target // nil for a conversion of the disks alone
 	Name        string         // of the machine
+	Appliance   Appliance      // everything goes into one file at Path
+	Path        string
 	Disks       []DiskFile
 	Description string // path of the description; empty for none
 	Kernel      string // path of a kernel that is started directly
@@ -43,6 +45,12 @@ type DiskFile struct {
 // Write writes everything that one destination wants. The outputs are still
 // temporary afterwards: the caller commits them when all destinations are done.
 func (p *Prepared) Write(ctx context.Context, dst Destination, outs Outputs) error {
+	if dst.Appliance != NoAppliance {
+		if err := p.writeAppliance(ctx, dst, outs); err != nil {
+			return fmt.Errorf("%s: %w", dst.Path, err)
+		}
+		return nil
+	}
 	for i, d := range dst.Disks {
 		if err := p.writeDisk(ctx, p.Request.Disks[i], d, outs); err != nil {
 			return fmt.Errorf("%s: %w", d.Path, err)
@@ -59,6 +67,11 @@ func (p *Prepared) writeDisk(ctx context.Context, src Disk, dst DiskFile, outs O
 	if err != nil {
 		return err
 	}
+	return p.writeImage(ctx, src, dst, sink)
+}
+
+// writeImage writes a disk as an image to sink.
+func (p *Prepared) writeImage(ctx context.Context, src Disk, dst DiskFile, sink imagefmt.Sink) error {
 	if size := src.Overlay.Size(); size%sector != 0 && dst.Creator.Name() != "raw" {
 		p.Notes = append(p.Notes, edit.Warning{Edit: "size", Text: fmt.Sprintf("%s has %d bytes, which is no whole sector; zeros were added", src.Name, size)})
 	}
@@ -95,6 +108,7 @@ func (p *Prepared) writeDescription(ctx context.Context, dst Destination, outs O
 		disks = append(disks, vmdef.Disk{Place: place, File: d.Named, Format: d.Creator.Name()})
 	}
 	vm := machine(dst.Name, *dst.Target, p.After, disks)
+	carry(&vm, p.Request.VM)
 	if p.Direct != nil {
 		vm.Kernel = &vmdef.Kernel{Image: dst.Kernel, Args: p.Direct.Args}
 		if err := writeFile(ctx, outs, dst.Kernel, p.Direct.Kernel); err != nil {

@@ -56,6 +56,9 @@ func (r *libvirtReader) drive(d *libvirtxml.DomainDisk, models map[uint]string) 
 	if d.Driver != nil && d.Driver.Type != "" {
 		disk.Format = d.Driver.Type
 	}
+	if disk.Format == "aio" { // Xen's blktap names the way of access there
+		disk.Format = "raw"
+	}
 	if remote != "" {
 		r.warn.add("disk %s cannot be read, it is no file or block device: %s", short(place.Device), short(remote))
 	}

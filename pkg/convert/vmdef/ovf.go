@@ -90,7 +90,7 @@ func (r *ovfReader) envelope(root *element) error {
 			err = r.diskSection(e)
 		case "DeploymentOptionSection":
 			r.deployment(e)
-		case "NetworkSection", "Strings", "VirtualSystem", "VirtualSystemCollection":
+		case "NetworkSection", "StartupSection", "Strings", "VirtualSystem", "VirtualSystemCollection":
 		default:
 			r.unknownSection(e, kind)
 		}

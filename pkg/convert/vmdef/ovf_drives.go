@@ -15,11 +15,12 @@ type ovfBus struct {
 }
 
 // ovfBuses has the subtypes by model. VMware takes AHCI for its own
-// vmware.sata.ahci, which VirtualBox refuses.
+// vmware.sata.ahci, which VirtualBox refuses. An IDE controller has no subtype:
+// VMware complains about PIIX4, and the others take what comes.
 var ovfBuses = map[string]ovfBus{
 	"sata": {resourceStorage, "SATA Controller", 30, map[string]string{"": "AHCI", "ahci": "AHCI"}},
 	"nvme": {resourceStorage, "NVME Controller", 15, map[string]string{"": "vmware.nvme.controller"}},
-	"ide":  {resourceIDE, "IDE Controller", 2, map[string]string{"": "PIIX4", "piix3": "PIIX4", "piix4": "PIIX4"}},
+	"ide":  {resourceIDE, "IDE Controller", 2, map[string]string{"": "", "piix3": "", "piix4": ""}},
 	"scsi": {resourceSCSI, "SCSI Controller", 16, map[string]string{
 		"": "lsilogic", "lsilogic": "lsilogic", "lsisas1068": "lsilogicsas", "pvscsi": "VirtualSCSI", "buslogic": "buslogic",
 	}},
@@ -86,7 +87,7 @@ func (w *ovfWriter) addControllers(places []Place) error {
 			continue
 		}
 		bus := ovfBuses[p.Bus]
-		if key.Model == "" {
+		if _, known := bus.subtypes[p.Model]; !known {
 			return ondisk.At("ovf", "controller", ondisk.NoOffset).Unsupported("importers know no %s controller %s", short(p.Bus), short(p.Model))
 		}
 		number := perBus[p.Bus]

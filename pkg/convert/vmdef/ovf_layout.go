@@ -13,10 +13,14 @@ type ovfEnvelope struct {
 	RASD       string         `xml:"xmlns:rasd,attr"`
 	VMW        string         `xml:"xmlns:vmw,attr"`
 	VSSD       string         `xml:"xmlns:vssd,attr"`
-	References []ovfFile      `xml:"References>File"`
+	References ovfReferences  `xml:"References"`
 	Disks      ovfDiskList    `xml:"DiskSection"`
 	Networks   ovfNetworks    `xml:"NetworkSection"`
 	System     ovfVirtualBody `xml:"VirtualSystem"`
+}
+
+type ovfReferences struct {
+	Files []ovfFile `xml:"File"`
 }
 
 type ovfFile struct {

@@ -62,6 +62,9 @@ func (s *ovfSystem) operatingSystem(e *element) {
 	id := e.attr("id")
 	switch {
 	case s.vm.GuestOS != "":
+		if s.vm.Title == s.vm.GuestOS { // VirtualBox says it twice
+			s.vm.Title = ""
+		}
 	case s.ovirt:
 		s.vm.GuestOS, s.vm.Title = s.vm.Title, ""
 		if len(id) == len("00000000-0000-0000-0000-000000000000") {

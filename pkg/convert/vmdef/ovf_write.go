@@ -71,7 +71,7 @@ func (w *ovfWriter) disks(e *ovfEnvelope) error {
 		line := ovfDiskLine{Capacity: d.Size, ID: fmt.Sprintf("vmdisk%d", i+1), Format: streamFormat, Populated: d.Populated}
 		if d.File != "" {
 			line.FileRef = fmt.Sprintf("file%d", i+1)
-			e.References = append(e.References, ovfFile{Href: d.File, ID: line.FileRef, Size: d.FileSize})
+			e.References.Files = append(e.References.Files, ovfFile{Href: d.File, ID: line.FileRef, Size: d.FileSize})
 		}
 		e.Disks.Disks = append(e.Disks.Disks, line)
 	}

@@ -3,6 +3,7 @@ package vmdef
 import (
 	"cmp"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,17 +77,19 @@ func vmxUUID(s string) string {
 	return strings.Join([]string{s[:8], s[8:12], s[12:16], s[16:20], s[20:]}, "-")
 }
 
-// vmxGenID puts the two halves of a generation ID, signed decimals, together.
-func vmxGenID(low, high string) string {
-	lo, err := strconv.ParseInt(low, 10, 64)
+// vmxGenID puts the two halves of a generation ID together. They are signed
+// decimals of a GUID's 16 bytes, which keep its first three fields little-endian.
+func vmxGenID(first, second string) string {
+	a, err := strconv.ParseInt(first, 10, 64)
 	if err != nil {
 		return ""
 	}
-	hi, err := strconv.ParseInt(high, 10, 64)
+	b, err := strconv.ParseInt(second, 10, 64)
 	if err != nil {
 		return ""
 	}
-	return vmxUUID(fmt.Sprintf("%016x%016x", uint64(lo), uint64(hi)))
+	lo, hi := uint64(a), bits.ReverseBytes64(uint64(b))
+	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", uint32(lo), uint16(lo>>32), uint16(lo>>48), hi>>48, hi&(1<<48-1))
 }
 
 // slot is a place for a drive that the file speaks of: "scsi0:1".

@@ -105,6 +105,9 @@ func (d *xlDisk) prefixes(target string) string {
 			if !d.haveFormat {
 				d.format = "raw"
 			}
+			if prefix == "phy" && rest != "" && rest[0] != '/' {
+				rest = "/dev/" + rest
+			}
 		case "raw", "qcow", "qcow2", "vhd", "qed", "vmdk":
 			d.format = prefix
 		case "iscsi", "nbd", "drbd", "enbd", "rbd":
@@ -151,7 +154,7 @@ func (r *xlReader) addDisk(v xlValue, d *xlDisk) error {
 		return d.at.Corrupt("access %s", short(d.access))
 	}
 	if d.script != "" || d.backend != "" && d.backend != "0" && d.backend != "Domain-0" {
-		disk.File, disk.Remote = "", strings.TrimSpace(d.script+" "+d.backend+" "+disk.File)
+		disk.File, disk.Remote = "", strings.Join(strings.Fields(d.script+" "+d.backend+" "+disk.File), " ")
 		r.warn.add("line %d: disk %s cannot be read, a script or another domain serves it", v.line, short(d.vdev))
 	}
 	if disk.Blank() {
