@@ -11,6 +11,7 @@ import (
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/imagefmttest"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+	"github.com/vmconv/vmconv/pkg/imagefmt/osfile"
 )
 
 // scribble makes random writes of all sizes to an image and to its model, and
@@ -148,6 +149,32 @@ func TestUpdateLayouts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUpdateTransaction changes a file of the host as the program does: nothing
+// shows before the commit, all of it after.
+func TestUpdateTransaction(t *testing.T) {
+	b := newBench(t)
+	ctx := context.Background()
+	model := pattern(9*mib, 8)
+	b.write("in.raw", model)
+	b.img("convert -f raw -O vdi @in.raw @disk.vdi")
+	txn := osfile.Begin(osfile.TxnOptions{})
+	defer txn.Close()
+	f, err := txn.File(ctx, b.path("disk.vdi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := b.read("disk.vdi")
+	scribble(t, update(t, f), model, 8, 200)
+	if !bytes.Equal(b.read("disk.vdi"), before) {
+		t.Error("the file changed before the commit")
+	}
+	if err := errors.Join(txn.Commit(ctx), txn.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b.write("truth.raw", model)
+	b.expectSame("disk.vdi", "truth.raw")
 }
 
 // TestUpdateNothing: reads, and zeros over nothing, change nothing.
