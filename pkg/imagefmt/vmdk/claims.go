@@ -1,6 +1,7 @@
 package vmdk
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 
@@ -35,6 +36,43 @@ func (c claims) check() error {
 		}
 	}
 	return nil
+}
+
+// hostedClaims lists what no grain of a sparse extent may lie in: its header,
+// descriptor, directories and tables.
+func (m *mapping) hostedClaims(h *sparseHeader, backup []byte) (claims, error) {
+	c := claims{{0, sparseHeaderSize}}
+	size := m.file.Size()
+	limit := uint64(size)
+	if h.DescriptorOffset != 0 && h.DescriptorOffset < limit && h.DescriptorSize < limit {
+		c = append(c, claim{int64(h.DescriptorOffset) * sectorSize, int64(h.DescriptorSize) * sectorSize})
+	}
+	if m.loose == nil && len(m.dir) > 0 {
+		c = m.addTables(append(c, claim{int64(h.GDOffset) * sectorSize, int64(len(m.dir))}), m.dir)
+	}
+	if len(backup) > 0 {
+		c = m.addTables(append(c, claim{int64(h.RGDOffset) * sectorSize, int64(len(backup))}), backup)
+	}
+	for _, x := range c {
+		if !ondisk.InRange(x.off, x.n, size) {
+			return nil, ondisk.Because(ondisk.ErrCorrupt, "%d bytes of tables at %#x end beyond the end of the file (%d bytes)", x.n, x.off, size)
+		}
+	}
+	return c, nil
+}
+
+func (m *mapping) addTables(c claims, dir []byte) claims {
+	for i := range m.tables() {
+		if off := tableAt(dir, i); off != 0 {
+			c = append(c, claim{off, m.tableBytes()})
+		}
+	}
+	return c
+}
+
+// tableAt is where table i of a directory of 32-bit sectors lies.
+func tableAt(dir []byte, i int64) int64 {
+	return int64(binary.LittleEndian.Uint32(dir[i*tableEntrySize:])) * sectorSize
 }
 
 // touches reports whether the n bytes from off are claimed, all or in part. The

@@ -42,7 +42,10 @@ func newGrower(x *extent, limits ondisk.Limits) (*grower, error) {
 		}
 		g.rgd = int64(h.RGDOffset) * sectorSize
 	}
-	return g, g.claimTables(h, at)
+	if g.fixed, err = x.m.hostedClaims(h, g.backup); err == nil {
+		err = g.fixed.check()
+	}
+	return g, at.Wrap(err)
 }
 
 // readBackup reads the redundant directory.
@@ -54,47 +57,6 @@ func readBackup(m *mapping, h *sparseHeader) ([]byte, error) {
 	off := int64(h.RGDOffset) * sectorSize
 	p, err := ondisk.Bytes(m.file, off, int64(len(m.dir)))
 	return p, ondisk.At(layer, name, off).Wrap(err)
-}
-
-func tableAt(dir []byte, i int64) int64 {
-	return int64(binary.LittleEndian.Uint32(dir[i*tableEntrySize:])) * sectorSize
-}
-
-// claimTables lists what no grain may lie in.
-func (g *grower) claimTables(h *sparseHeader, at ondisk.Place) error {
-	g.fixed = claims{{0, sparseHeaderSize}}
-	size := g.file.Size()
-	add := func(off, n int64) error {
-		if !ondisk.InRange(off, n, size) {
-			return at.Corrupt("a table at %#x ends beyond the end of the file", off)
-		}
-		g.fixed = append(g.fixed, claim{off, n})
-		return nil
-	}
-	if h.DescriptorOffset != 0 && h.DescriptorOffset < uint64(size) && h.DescriptorSize < uint64(size) {
-		if err := add(int64(h.DescriptorOffset)*sectorSize, int64(h.DescriptorSize)*sectorSize); err != nil {
-			return err
-		}
-	}
-	for _, d := range []struct {
-		off int64
-		dir []byte
-	}{{g.gd, g.m.dir}, {g.rgd, g.backup}} {
-		if len(d.dir) == 0 {
-			continue
-		}
-		if err := add(d.off, int64(len(d.dir))); err != nil {
-			return err
-		}
-		for i := range g.m.tables() {
-			if off := tableAt(d.dir, i); off != 0 {
-				if err := add(off, g.m.tableBytes()); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return at.Wrap(g.fixed.check())
 }
 
 // write puts p at off of the extent.

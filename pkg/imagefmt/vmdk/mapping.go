@@ -1,8 +1,6 @@
 package vmdk
 
 import (
-	"encoding/binary"
-
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
@@ -71,7 +69,7 @@ func (m *mapping) tableBytes() int64 { return m.entries * m.entrySize }
 
 // sectorTable is locate for directories of 32-bit sectors.
 func (m *mapping) sectorTable(i int64) (int64, error) {
-	off := int64(binary.LittleEndian.Uint32(m.dir[i*tableEntrySize:])) * sectorSize
+	off := tableAt(m.dir, i)
 	return off, m.checkTable(i, off)
 }
 

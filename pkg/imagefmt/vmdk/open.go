@@ -62,7 +62,21 @@ func (x *extent) next(off, n int64) (run, error) {
 	}
 }
 
+// open opens the whole disk, with the parent of a delta.
 func open(ctx context.Context, src imagefmt.Source, opts imagefmt.OpenOptions, sib sibling) (*image, error) {
+	img, err := assemble(ctx, src, opts, sib)
+	if err != nil {
+		return nil, err
+	}
+	if img.parent, err = openParent(ctx, src, img.head, opts); err != nil {
+		img.closeOthers()
+		return nil, err
+	}
+	return img, nil
+}
+
+// assemble opens a disk's own files.
+func assemble(ctx context.Context, src imagefmt.Source, opts imagefmt.OpenOptions, sib sibling) (*image, error) {
 	limits := opts.Limits.OrDefault()
 	h, err := readHead(src, limits)
 	if err != nil {
@@ -84,9 +98,6 @@ func open(ctx context.Context, src imagefmt.Source, opts imagefmt.OpenOptions, s
 	img.extents, err = o.collect(h)
 	for _, f := range o.others {
 		img.others = append(img.others, f)
-	}
-	if err == nil {
-		img.parent, err = openParent(ctx, src, h, opts)
 	}
 	if err != nil {
 		img.closeOthers()
