@@ -19,14 +19,22 @@ type Archive struct {
 	byName  map[string]int
 }
 
+// memberBytes is what a member takes in memory besides its name.
+const memberBytes = 128
+
 // Index reads the headers of an archive. Besides the errors of [Walk] it
-// refuses two members of one name, with ondisk.ErrAmbiguous. The archive owns
+// refuses two members of one name, with ondisk.ErrAmbiguous, and an index of
+// more than Limits.Table bytes. The archive owns
 // src from then on; on an error the caller keeps it.
 func Index(ctx context.Context, src imagefmt.Source, limits ondisk.Limits) (*Archive, error) {
 	a := &Archive{src: src, byName: map[string]int{}}
+	left := limits.OrDefault().Table
 	for m, err := range Walk(ctx, src, limits) {
 		if err != nil {
 			return nil, err
+		}
+		if left -= memberBytes + int64(len(m.Name)); left < 0 {
+			return nil, ondisk.At(layer, "index", m.Off).TooBig("%d members are too many", len(a.members)+1)
 		}
 		if _, twice := a.byName[m.Name]; twice {
 			return nil, ondisk.At(layer, fmt.Sprintf("member %q", m.Name), m.Off).Wrap(

@@ -38,7 +38,7 @@
 // # Limits
 //
 // [Walk] and [Index] read headers only. An archive has at most Limits.Entries
-// members, and a name at most 4096 bytes.
+// members, a name at most 4096 bytes, and an index at most Limits.Table.
 //
 // # Quirks
 //

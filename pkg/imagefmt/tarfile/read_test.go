@@ -221,6 +221,7 @@ func TestHostile(t *testing.T) {
 		"noise behind":    {append(bytes.Clone(good[:1024]), imagefmttest.Pattern(0, 512, 1)...), ondisk.Limits{}, ondisk.ErrCorrupt},
 		"twice":           {archive(t, entry{name: "a"}, entry{name: "./a"}), ondisk.Limits{}, ondisk.ErrAmbiguous},
 		"too many":        {good, ondisk.Limits{Entries: 1}, ondisk.ErrTooBig},
+		"large index":     {good, ondisk.Limits{Table: 200}, ondisk.ErrTooBig},
 		"long name":       {archive(t, entry{name: repeat("n", 5000)}), ondisk.Limits{}, ondisk.ErrTooBig},
 		"no end mark":     {good[:2048], ondisk.Limits{}, nil},
 		"whole":           {good, ondisk.Limits{Entries: 2}, nil},

@@ -35,7 +35,7 @@
 //	archives without checksums        yes      no
 //	snapshots of the machine          ignored  no
 //	UEFI variables, vTPM              no       no
-//	whole archive in gzip or zstd     no: unpack it first
+//	compressed as a whole             not here: the source comes unpacked
 //	pipe                              no       yes
 //	update in place                   no       no
 //	exports of XenServer 3 (Geneva)   no       no
