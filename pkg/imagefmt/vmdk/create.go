@@ -7,6 +7,8 @@ import (
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
+var _ imagefmt.Creator = Format{}
+
 // Extension is "vmdk".
 func (Format) Extension() string { return layer }
 

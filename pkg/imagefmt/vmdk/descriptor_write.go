@@ -106,14 +106,14 @@ createType="%s"
 	return []byte(b.String())
 }
 
-// chs is the geometry that the controller's BIOS would show. Disks that are
-// larger than it can tell get the largest.
+// chs is the geometry that the controller's BIOS would show, rounded up. Disks
+// that are larger than it can tell get the largest.
 func (s *settings) chs(sectors int64) (cylinders, heads, perTrack int64) {
 	heads, perTrack, most := int64(255), int64(63), int64(65535)
 	if s.adapter == "ide" {
 		heads, most = 16, 16383
 	}
-	return min(max(sectors/(heads*perTrack), 1), most), heads, perTrack
+	return min(max(ondisk.DivUp(sectors, heads*perTrack), 1), most), heads, perTrack
 }
 
 // names are the files of an image, made from the name of the first.

@@ -39,12 +39,12 @@ func (d *disk) newStream() (imagefmt.Writer, error) {
 	if !d.sink.Seekable() {
 		s.header(gdAtEnd).appendTo(front[:0])
 	}
-	if text := d.embedded(); len(text) > descriptorSectors*sectorSize {
+	text := d.embedded()
+	if len(text) > descriptorSectors*sectorSize {
 		return nil, ondisk.At(layer, "descriptor", sectorSize).TooBig("%d bytes do not fit in %d sectors", len(text), descriptorSectors)
-	} else {
-		copy(front[sectorSize:], text)
 	}
-	if err := s.tape.put(front); err != nil {
+	copy(front[sectorSize:], text)
+	if err := s.tape.put(front); err != nil { // it only gathers
 		return nil, err
 	}
 	return &streamWriter{newWriter(s, s.size), s}, nil
@@ -65,7 +65,7 @@ func (s *stream) put(p []byte, off int64) error {
 	for len(p) > 0 {
 		plain := p[:min(len(p), grainBytes)]
 		if !ondisk.IsZero(plain) {
-			record, err := s.pack(s.scratch, off, plain)
+			record, err := s.pack(s.scratch, off, wholeGrain(plain))
 			if err != nil {
 				return err
 			}
@@ -77,6 +77,15 @@ func (s *stream) put(p []byte, off int64) error {
 		p, off = p[len(plain):], off+int64(len(plain))
 	}
 	return nil
+}
+
+// wholeGrain fills the last grain of a disk up with zeros: VMware and QEMU read
+// shorter ones as well, but 7-Zip does not.
+func wholeGrain(p []byte) []byte {
+	if len(p) == grainBytes {
+		return p
+	}
+	return append(make([]byte, 0, grainBytes), p...)[:grainBytes]
 }
 
 // store appends the record of the grain at off.
@@ -160,8 +169,8 @@ var _ imagefmt.PackedWriter = (*streamWriter)(nil)
 func (w *streamWriter) BlockSize() int { return grainBytes }
 
 // Encode packs a grain. The record of one that does not shrink is up to 1 KiB
-// longer than the grain; dst should have that room. The last one of a disk is
-// filled up to whole sectors.
+// longer than the grain; dst should have that room. The last one of a disk may be
+// short.
 func (w *streamWriter) Encode(dst []byte, off int64, plain []byte) (imagefmt.Block, error) {
 	b := imagefmt.Block{Off: off, Len: len(plain)}
 	if err := w.checkGrain(off, int64(len(plain))); err != nil {
@@ -171,11 +180,8 @@ func (w *streamWriter) Encode(dst []byte, off int64, plain []byte) (imagefmt.Blo
 		b.Zero = true
 		return b, nil
 	}
-	if length := grainLength(off, w.size); int64(len(plain)) < length {
-		plain = append(make([]byte, 0, length), plain...)[:length]
-	}
 	var err error
-	b.Data, err = w.stream.pack(dst, off, plain)
+	b.Data, err = w.stream.pack(dst, off, wholeGrain(plain))
 	b.Packed = true
 	return b, err
 }
@@ -189,7 +195,7 @@ func (w *streamWriter) Adopt(dst []byte, p imagefmt.PackedBlock) (imagefmt.Block
 	}
 	var ok bool
 	var err error
-	b.Data, ok, err = w.stream.adopt(dst, p, grainLength(p.Off, w.size))
+	b.Data, ok, err = w.stream.adopt(dst, p)
 	if ok && b.Data == nil {
 		b.Packed, b.Zero = false, true
 	}
@@ -197,13 +203,15 @@ func (w *streamWriter) Adopt(dst []byte, p imagefmt.PackedBlock) (imagefmt.Block
 }
 
 // checkGrain wants a whole grain. The last one may lack the bytes that fill up
-// the last sector.
+// the last sector of the disk.
 func (w *streamWriter) checkGrain(off, n int64) error {
-	if off < 0 || off%grainBytes != 0 || off >= w.size || n > grainLength(off, w.size) || n+sectorSize <= grainLength(off, w.size) ||
-		n < grainLength(off, w.size) && off+grainBytes < w.size {
-		return fmt.Errorf("vmdk: block %d+%d is no grain of a disk of %d bytes", off, n, w.size)
+	if off >= 0 && off%grainBytes == 0 && off < w.size {
+		length := grainLength(off, w.size)
+		if n == length || n < length && n > length-sectorSize && off+length == w.size {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("vmdk: block %d+%d is no grain of a disk of %d bytes", off, n, w.size)
 }
 
 // Append stores a grain that Encode or Adopt made.
