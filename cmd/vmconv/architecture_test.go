@@ -28,7 +28,8 @@ var arrows = []struct {
 	{"imagefmt/osfile", []string{"imagefmt", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"imagefmt/formats", []string{"imagefmt/*"}},
 	{"imagefmt/xva", []string{"imagefmt", "imagefmt/tarfile", "imagefmt/blockdev", "imagefmt/ondisk"}},
-	{"imagefmt/", []string{"imagefmt", "imagefmt/blockdev", "imagefmt/ondisk"}}, // the formats: not each other
+	{"imagefmt/inflate", []string{"imagefmt/ondisk"}},
+	{"imagefmt/", []string{"imagefmt", "imagefmt/blockdev", "imagefmt/ondisk", "imagefmt/inflate"}}, // the formats: not each other
 	{"imagefmt", []string{"imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/volume", []string{"fsedit/volume", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/filesys/drivers", []string{"fsedit/filesys/*", "imagefmt/blockdev", "imagefmt/ondisk"}},

@@ -58,6 +58,7 @@ output is exact to the byte.`,
   vmconv convert disk.qcow2 -O raw -o disk.raw
   vmconv convert disk.raw -O qcow2 -c --opt compression_type=zstd
   vmconv convert --in-place copy.qcow2 --to kvm
+  vmconv convert --in-place disk.img -O vhd --opt subformat=fixed
   vmconv convert --overlay big.img --to kvm          big.qcow2 with the edits, over big.img
   ssh xen1 cat web.img.gz | vmconv convert - --to kvm -o web.qcow2`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -95,14 +96,18 @@ func (f *convertFlags) validate(args []string) error {
 		return usagef("which image? vmconv convert SOURCE --to TARGET")
 	case len(f.image.mounts) > 0:
 		return usagef("convert takes --root, not -m")
-	case f.inPlace && (f.output != "" || f.outFormat != "" || f.compress()):
-		return usagef("--in-place changes SOURCE itself: it takes no -o, -O or -c")
+	case f.inPlace && (f.output != "" || f.compress()):
+		return usagef("--in-place changes SOURCE itself: it takes no -o or -c")
+	case f.inPlace && len(f.to) > 0 && f.outFormat != "":
+		return usagef("--in-place takes --to, or -O, and not both")
+	case f.inPlace && f.outFormat != "" && (len(args) != 1 || f.output != ""):
+		return usagef("--in-place -O takes one SOURCE")
 	case f.overlay && (f.inPlace || f.compress() || f.dropFree || f.output == stdinName):
 		return usagef("--overlay takes no --in-place, -c, --drop-free or -o -")
 	case f.overlay && slices.Contains(args, stdinName):
 		return usagef("--overlay needs a SOURCE that stays: not stdin")
-	case f.inPlace && len(f.to) == 0:
-		return usagef("--in-place needs --to: without a target there is nothing to change")
+	case f.inPlace && len(f.to) == 0 && f.outFormat == "":
+		return usagef("--in-place needs --to, or -O: without there is nothing to change")
 	case f.keepFree && f.dropFree:
 		return usagef("--keep-free and --drop-free contradict each other")
 	case len(args) == 2 && len(f.to) == 0 && !exists(args[1]) && filepath.Ext(args[1]) != "":
@@ -124,6 +129,9 @@ func (f *convertFlags) validate(args []string) error {
 // convertAll converts each machine: each is complete or absent by itself, and
 // the worst error decides about the exit code.
 func (a *app) convertAll(ctx context.Context, f *convertFlags, args []string) error {
+	if f.inPlace && f.outFormat != "" {
+		return a.rewrap(ctx, f, args[0])
+	}
 	targets := make([]target.Target, 0, len(f.to))
 	for _, name := range f.to {
 		t, err := target.Lookup(name)

@@ -69,7 +69,7 @@ func (w *Writer) Disk(i int) (imagefmt.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &member{inner: inner, sum: sha256.New()}
+	m := &member{inner: inner, name: w.vm.Disks[i].File, sum: sha256.New()}
 	w.disks = append(w.disks, m)
 	return m, nil
 }
@@ -129,13 +129,16 @@ func (w *Writer) Abort() error { return w.tar.Abort() }
 // member is the file of a disk on its way into the archive.
 type member struct {
 	inner  *tarfile.MemberSink
+	name   string
 	sum    hash.Hash
 	closed bool
 }
 
 var _ imagefmt.Sink = (*member)(nil)
 
-func (m *member) Name() string              { return m.inner.Name() }
+// Name is that of the member alone, as an image that names itself wants it.
+func (m *member) Name() string { return m.name }
+
 func (m *member) Seekable() bool            { return false }
 func (m *member) Zeroed() bool              { return false }
 func (m *member) Sync() error               { return nil }
