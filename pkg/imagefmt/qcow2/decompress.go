@@ -1,13 +1,11 @@
 package qcow2
 
 import (
-	"bytes"
-	"io"
 	"sync"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/vmconv/vmconv/pkg/imagefmt/inflate"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -18,32 +16,15 @@ func decompress(method uint8, dst, in []byte) error {
 	if method == compressionZstd {
 		return unzstd(dst, in)
 	}
-	return inflate(dst, in)
+	return undeflate(dst, in)
 }
 
-// inflater is a decoder with its input, kept for the next cluster.
-type inflater struct {
-	in  bytes.Reader
-	out io.ReadCloser
-}
-
-var inflaters = sync.Pool{New: func() any {
-	f := &inflater{}
-	f.out = flate.NewReader(&f.in)
-	return f
-}}
-
-func inflate(dst, in []byte) error {
-	f := inflaters.Get().(*inflater)
-	defer inflaters.Put(f)
-	f.in.Reset(in)
-	if err := f.out.(flate.Resetter).Reset(&f.in, nil); err != nil {
-		return err
+func undeflate(dst, in []byte) error {
+	n, _, err := inflate.Block(dst, in)
+	if err == nil && n < len(dst) {
+		err = ondisk.Because(ondisk.ErrCorrupt, "deflate: the stream gives %d of %d bytes", n, len(dst))
 	}
-	if n, err := io.ReadFull(f.out, dst); err != nil {
-		return ondisk.Because(ondisk.ErrCorrupt, "deflate stream: %v after %d of %d bytes", err, n, len(dst))
-	}
-	return nil
+	return err
 }
 
 // unzstders decode on the caller's goroutine into the caller's memory only.
