@@ -21,7 +21,14 @@ var configs = map[string]imagefmttest.Config{
 		{Compress: true},
 		{Values: map[string]string{"cluster_size": "4096"}},
 	}},
-	"vmdk": {Sector: 512, Variants: []imagefmt.CreateOptions{{}, {Compress: true}}},
+	"vmdk": {Sector: 512, Variants: []imagefmt.CreateOptions{
+		{},
+		{Compress: true},
+		{Values: map[string]string{"subformat": "monolithicFlat"}},
+		{Values: map[string]string{"subformat": "twoGbMaxExtentSparse"}},
+		{Values: map[string]string{"subformat": "twoGbMaxExtentFlat"}},
+		{Values: map[string]string{"subformat": "vmfs"}},
+	}},
 	"vhdx": {Cluster: 1 << 20, Sector: 512, Variants: []imagefmt.CreateOptions{
 		{Values: map[string]string{"block_size": "1M"}},
 		{Values: map[string]string{"subformat": "fixed"}},

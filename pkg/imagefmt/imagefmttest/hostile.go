@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"slices"
 	"testing"
 
@@ -73,7 +74,8 @@ func (s *suite) testFailingSource(t *testing.T) {
 // be read.
 func (s *suite) testCut(t *testing.T) {
 	size, parts := s.sample()
-	whole := s.must(t, NewSink("x"), size, parts...).Bytes()
+	image := s.must(t, NewSink("x"), size, parts...)
+	whole := image.Bytes()
 	cuts := []int{0, 1, 511, 512, 513, len(whole) - 513, len(whole) - 512, len(whole) - 1}
 	for n := 4; n < len(whole); n *= 2 {
 		cuts = append(cuts, n-1, n, n+len(whole)%n)
@@ -84,7 +86,7 @@ func (s *suite) testCut(t *testing.T) {
 	slices.Sort(cuts)
 	for _, n := range slices.Compact(cuts) {
 		if n >= 0 && n < len(whole) {
-			s.survive(t, NewSource("x", whole[:n:n]))
+			s.survive(t, image.folder.Put("x", whole[:n:n])) // its further files are beside it
 		}
 	}
 }
@@ -96,7 +98,8 @@ func (s *suite) testFlipped(t *testing.T) {
 		return
 	}
 	size, parts := s.sample()
-	whole := s.must(t, NewSink("x"), size, parts...).Bytes()
+	src := s.must(t, NewSink("x"), size, parts...)
+	whole := src.Bytes()
 	places := map[int]bool{}
 	for i := range 640 {
 		places[i] = true
@@ -107,7 +110,6 @@ func (s *suite) testFlipped(t *testing.T) {
 			places[i+j] = true
 		}
 	}
-	src := NewSource("x", whole)
 	for at := range places {
 		if at < 0 || at >= len(whole) {
 			continue
@@ -154,11 +156,12 @@ func (s *suite) survive(t *testing.T, src *MemFile) {
 	}
 }
 
-// classified checks that an error about an image has one of the sentinels.
+// classified checks that an error about an image has one of the sentinels, or
+// says that a file is not there which the image names.
 func classified(t *testing.T, err error) {
 	t.Helper()
 	for _, sentinel := range []error{
-		ondisk.ErrFormat, ondisk.ErrCorrupt, ondisk.ErrUnsupported, ondisk.ErrEncrypted, ondisk.ErrTooBig, ondisk.ErrBlocked,
+		ondisk.ErrFormat, ondisk.ErrCorrupt, ondisk.ErrUnsupported, ondisk.ErrEncrypted, ondisk.ErrTooBig, ondisk.ErrBlocked, fs.ErrNotExist,
 	} {
 		if errors.Is(err, sentinel) {
 			return
