@@ -116,11 +116,20 @@ func (c *checker) window(off, n int64) error {
 		}
 	}
 	if h := c.x.hosted; h != nil && !h.packed() {
-		u.gaps(min(off+n, c.m.file.Size()), c.m.grain, func(at, n int64) {
-			c.result.AddLeak(ondisk.At(layer, "file", at).Corrupt("%d bytes are not used", n))
-		})
+		c.leaks(u, min(off+n, c.m.file.Size()), int64(min(h.OverHead, 1<<40))*sectorSize)
 	}
 	return nil
+}
+
+// leaks notes room for a grain that nothing uses, before end. What lies before
+// the first grain is set apart for tables.
+func (c *checker) leaks(u *usage, end, grains int64) {
+	u.gaps(end, c.m.grain, func(off, n int64) {
+		from := max(off, grains)
+		if n -= from - off; n >= c.m.grain {
+			c.result.AddLeak(ondisk.At(layer, "file", from).Corrupt("%d bytes are not used", n))
+		}
+	})
 }
 
 func (c *checker) table(u *usage, i int64, first bool) error {
