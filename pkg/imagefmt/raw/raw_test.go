@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
@@ -136,4 +138,35 @@ func FuzzWriter(f *testing.F) {
 			t.Fatal("the disk differs")
 		}
 	})
+}
+
+// TestPreallocation: the room is there, and the disk the same.
+func TestPreallocation(t *testing.T) {
+	for _, mode := range []string{"off", "falloc", "full"} {
+		path := filepath.Join(t.TempDir(), "x.img")
+		out, err := osfile.Create(path, osfile.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts := imagefmt.CreateOptions{Values: map[string]string{"preallocation": mode}}
+		w, err := Format{}.Create(t.Context(), out, 4<<20, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.WriteAt([]byte("data"), 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(w.Finish(t.Context()), out.Commit(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		blocks := strings.TrimSpace(testtool.Run(t, "stat", "-c", "%b", path))
+		if n, err := strconv.Atoi(blocks); err != nil || (n*512 >= 4<<20) != (mode != "off") {
+			t.Errorf("preallocation=%s takes %s blocks", mode, blocks)
+		}
+		want := make([]byte, 4<<20)
+		copy(want[1<<20:], "data")
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("preallocation=%s: the disk differs, %v", mode, err)
+		}
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
@@ -20,8 +19,12 @@ const (
 	zeroStep = 1 << 20
 )
 
-// Options is empty: there is nothing to choose.
-func (Format) Options() []imagefmt.Option { return nil }
+// Options are named as for qemu-img.
+func (Format) Options() []imagefmt.Option {
+	return []imagefmt.Option{
+		{Key: "preallocation", Default: "off", Help: "reserve the room of holes, or write zeros in them", Choices: []string{"off", "falloc", "full"}},
+	}
+}
 
 // Create starts a raw image of size bytes. All sinks will do.
 func (Format) Create(_ context.Context, sink imagefmt.Sink, size int64, opts imagefmt.CreateOptions) (imagefmt.Writer, error) {
@@ -32,19 +35,43 @@ func (Format) Create(_ context.Context, sink imagefmt.Sink, size int64, opts ima
 	if opts.Compress {
 		problems = append(problems, ondisk.Because(ondisk.ErrUnsupported, "raw: images cannot be compressed"))
 	}
-	if keys := slices.Sorted(maps.Keys(opts.Values)); len(keys) > 0 {
-		problems = append(problems, ondisk.Because(ondisk.ErrUnsupported, "raw: unknown option %s", strings.Join(keys, ", ")))
+	reserve := "off"
+	for _, key := range slices.Sorted(maps.Keys(opts.Values)) {
+		switch v := opts.Values[key]; {
+		case key != "preallocation":
+			problems = append(problems, ondisk.Because(ondisk.ErrUnsupported, "raw: unknown option %s", key))
+		case v != "off" && v != "falloc" && v != "full":
+			problems = append(problems, ondisk.Because(ondisk.ErrUnsupported, "raw: preallocation=%q is not one of off, falloc, full", v))
+		default:
+			reserve = v
+		}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
 	w := &writer{sink: sink, size: size, sparse: sink.Seekable() && sink.Zeroed()}
-	if sink.Seekable() {
-		if err := sink.Truncate(size); err != nil {
-			return nil, err
-		}
+	return w, w.begun(reserve)
+}
+
+// begun sets the size, and reserves the room where that is wanted. The room of a
+// pipe or a device needs no reservation: all of it is written.
+func (w *writer) begun(reserve string) error {
+	if !w.sink.Seekable() {
+		return nil
 	}
-	return w, nil
+	if err := w.sink.Truncate(w.size); err != nil {
+		return err
+	}
+	switch {
+	case !w.sparse:
+		return nil
+	case reserve == "full":
+		w.sparse = false
+		return nil
+	case reserve == "falloc":
+		return imagefmt.Allocate(w.sink, 0, w.size, false)
+	}
+	return nil
 }
 
 // writer puts bytes where they belong. All before next is settled.
