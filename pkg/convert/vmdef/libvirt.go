@@ -186,22 +186,19 @@ func (r *libvirtReader) serial() {
 // bootOrder applies the old list of kinds of devices, unless devices have orders
 // of their own: the first device of a kind takes the place.
 func (r *libvirtReader) bootOrder() {
+	first := map[string]*Place{}
+	for i := range r.vm.Removables {
+		if drive := &r.vm.Removables[i]; first[drive.Kind] == nil {
+			first[drive.Kind] = &drive.Place
+		}
+	}
+	if len(r.vm.Disks) > 0 {
+		first["disk"] = &r.vm.Disks[0].Place
+	}
+	kinds := map[string]string{"hd": "disk", "cdrom": "cdrom", "fd": "floppy"}
 	for i, dev := range r.domain.OS.BootDevices {
-		switch dev.Dev {
-		case "hd":
-			if len(r.vm.Disks) > 0 && r.vm.Disks[0].Boot == 0 {
-				r.vm.Disks[0].Boot = i + 1
-			}
-		case "cdrom", "fd":
-			kind := map[string]string{"cdrom": "cdrom", "fd": "floppy"}[dev.Dev]
-			for j := range r.vm.Removables {
-				if drive := &r.vm.Removables[j]; drive.Kind == kind {
-					if drive.Boot == 0 {
-						drive.Boot = i + 1
-					}
-					break
-				}
-			}
+		if place := first[kinds[dev.Dev]]; place != nil && place.Boot == 0 {
+			place.Boot = i + 1
 		}
 	}
 }

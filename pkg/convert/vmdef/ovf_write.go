@@ -3,7 +3,6 @@ package vmdef
 import (
 	"encoding/xml"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
@@ -80,10 +79,10 @@ func (w *ovfWriter) disks(e *ovfEnvelope) error {
 
 // networks lists the networks that interfaces are on, each once, in their order.
 func (w *ovfWriter) networks(e *ovfEnvelope) {
-	var names []string
+	seen := map[string]bool{}
 	for i := range w.vm.NICs {
-		if name := w.network(i); !slices.Contains(names, name) {
-			names = append(names, name)
+		if name := w.network(i); !seen[name] {
+			seen[name] = true
 			e.Networks.Networks = append(e.Networks.Networks, ovfNetwork{Name: name, Description: "The network " + name})
 		}
 	}

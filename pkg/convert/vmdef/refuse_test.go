@@ -61,7 +61,8 @@ func TestRefuse(t *testing.T) {
 		"xl disk format":  {KindXL, "disk = ['/a,zfs,xvda,w']", ondisk.ErrUnsupported, "zfs"},
 		"xl disk unnamed": {KindXL, "disk = ['/a']", ondisk.ErrCorrupt, "virtual device"},
 		"xl disk no list": {KindXL, "disk = '/a,raw,xvda'", ondisk.ErrCorrupt, "list"},
-		"xl append":       {KindXL, "disk += ['/a,raw,xvda']", ondisk.ErrCorrupt, "append"},
+		"xl append":       {KindXL, "disk += ['/a,raw,xvda']", ondisk.ErrUnsupported, "append"},
+		"xl append text":  {KindXL, "name = 'a'\nname += 'b'", ondisk.ErrUnsupported, "append"},
 		"hyperv":          {KindHyperV, "<configuration/>", ondisk.ErrUnsupported, "hyperv"},
 		"nothing":         {KindUnknown, "", ondisk.ErrFormat, "not the description"},
 	} {

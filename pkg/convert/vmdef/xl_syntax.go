@@ -37,6 +37,7 @@ type xlParser struct {
 func parseXLSettings(data []byte, limits ondisk.Limits) ([]xlSetting, error) {
 	p := &xlParser{data: data, line: 1, depth: limits.Chain}
 	var list []xlSetting
+	last := map[string]int{} // index of the last setting of a name
 	for {
 		p.blanks(true)
 		if p.pos == len(p.data) {
@@ -46,11 +47,17 @@ func parseXLSettings(data []byte, limits ondisk.Limits) ([]xlSetting, error) {
 		if err != nil {
 			return nil, err
 		}
+		at, set := last[s.name]
 		if !appends {
+			last[s.name] = len(list)
 			list = append(list, s)
 			continue
 		}
-		if err := p.appendTo(list, s); err != nil {
+		var old *xlValue
+		if set {
+			old = &list[at].value
+		}
+		if err := p.appendTo(old, s); err != nil {
 			return nil, err
 		}
 	}
@@ -127,21 +134,13 @@ func (p *xlParser) setting() (xlSetting, bool, error) {
 	return s, appends, nil
 }
 
-// appendTo adds to the last value of the same name.
-func (p *xlParser) appendTo(list []xlSetting, s xlSetting) error {
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].name != s.name {
-			continue
-		}
-		old := &list[i].value
-		if old.isList != s.value.isList {
-			return p.at().Corrupt("%s is a list and a string", short(s.name))
-		}
-		old.list = append(old.list, s.value.list...)
-		old.text += s.value.text
-		return nil
+// appendTo adds to a list. It takes no strings: joining them is an expression.
+func (p *xlParser) appendTo(old *xlValue, s xlSetting) error {
+	if old == nil || !old.isList || !s.value.isList {
+		return p.at().Unsupported("%s: only a list can be appended to a list", short(s.name))
 	}
-	return p.at().Corrupt("%s has no value to append to", short(s.name))
+	old.list = append(old.list, s.value.list...)
+	return nil
 }
 
 func (p *xlParser) value() (xlValue, error) {

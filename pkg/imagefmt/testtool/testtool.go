@@ -60,6 +60,7 @@ var packages = map[string]string{
 	"bzip2":              "bzip2",
 	"grub-script-check":  "grub-common",
 	"virt-inspector":     "libguestfs-tools",
+	"virt-v2v":           "virt-v2v",
 	"xmllint":            "libxml2-utils",
 	"virt-xml-validate":  "libvirt-clients",
 	"xfs_io":             "xfsprogs",
