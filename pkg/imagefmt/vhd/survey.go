@@ -43,9 +43,14 @@ type surveyor struct {
 	broken func(error)
 }
 
+// maxBroken is how many impossible entries of a table are told of. A forged one
+// has them by the million.
+const maxBroken = 1 << 12
+
 // survey reads the whole block allocation table.
 func (s *surveyor) survey(ctx context.Context) (*survey, error) {
 	v := &survey{structures: structures(s.m), size: s.blocks.bitmapSize + s.blocks.blockSize}
+	broken := 0
 	for i := int64(0); i < s.blocks.entries; i += sliceEntries {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -59,13 +64,15 @@ func (s *surveyor) survey(ctx context.Context) (*survey, error) {
 			if e == noBlock {
 				continue
 			}
-			at := ondisk.At(layer, "block allocation table", s.blocks.tableOff).In("entry %d", i+k/tableEntrySize)
-			if !ondisk.InRange(int64(e)*sectorSize, v.size, s.end) {
-				s.broken(at.Corrupt("the block at %#x ends beyond the room for blocks (%d bytes)", int64(e)*sectorSize, s.end))
+			if e == 0 || !ondisk.InRange(int64(e)*sectorSize, v.size, s.end) {
+				if broken++; broken > maxBroken {
+					return nil, s.place(i+k/tableEntrySize).Corrupt("one of more than %d blocks outside the room for them", maxBroken)
+				}
+				s.broken(s.place(i+k/tableEntrySize).Corrupt("a block at %#x, outside the room for blocks (%d bytes)", int64(e)*sectorSize, s.end))
 				continue
 			}
 			if int64(len(v.blocks)+1)*8 > s.limit {
-				return nil, at.TooBig("more than %d blocks", len(v.blocks))
+				return nil, s.place(i+k/tableEntrySize).TooBig("more than %d blocks", len(v.blocks))
 			}
 			v.blocks = append(v.blocks, stored{e, uint32(i + k/tableEntrySize)})
 		}
@@ -74,6 +81,10 @@ func (s *surveyor) survey(ctx context.Context) (*survey, error) {
 		return cmp.Or(cmp.Compare(a.sector, b.sector), cmp.Compare(a.block, b.block))
 	})
 	return v, nil
+}
+
+func (s *surveyor) place(entry int64) ondisk.Place {
+	return ondisk.At(layer, "block allocation table", s.blocks.tableOff).In("entry %d", entry)
 }
 
 // structures are the claims of all that is not a block.

@@ -85,7 +85,7 @@ type updater struct {
 	img    *sparseImage
 	file   imagefmt.File
 	footer []byte // in the bytes of whoever wrote it; nothing in it changes
-	end    int64  // of the blocks, where the footer belongs
+	end    int64  // behind the blocks, where the footer belongs
 	moved  bool   // the footer is not there yet
 }
 

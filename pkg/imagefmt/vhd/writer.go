@@ -183,6 +183,8 @@ func (w *dynamicWriter) finish() error {
 			return err
 		}
 	}
+	// Right behind the last block: QEMU puts the next one there, and takes its
+	// data for zeros, in which a footer further on would turn up.
 	if _, err := w.sink.WriteAt(footer, w.end); err != nil {
 		return err
 	}
