@@ -57,6 +57,10 @@
 // 1 MiB and 4096 extents. A stream without a directory is walked once, marker by
 // marker, and its tables are kept, within the same limit.
 //
+// A new disk has at most 64 TiB, and a split one 4096 files of 2047 MiB. A sparse
+// or stream file ends at 2 TiB, which is as far as its tables can point. A writer
+// holds one grain table, and of a stream the directory.
+//
 // # Quirks
 //
 // QEMU takes only extents that may be read and written, and skips the others in
@@ -72,6 +76,10 @@
 //
 // QEMU ends a stream without end marker or footer, its directory is in front. A
 // stream that has its directory at the end and ends early has neither: refused.
+//
+// 7-Zip reads only whole grains, and VMware's own vmdk-convert only records of up
+// to 129 sectors; so the last grain of a new stream is filled up with zeros, and
+// what does not shrink is stored in deflate's own way.
 //
 // A CID has up to eight digits: QEMU writes no leading zeros. A change in place
 // writes a new one over the old one's digits, so that deltas notice.
