@@ -38,6 +38,7 @@ func TestRefuse(t *testing.T) {
 		"ovf cut":         {KindOVF, "<Envelope>\n<References>", ondisk.ErrCorrupt, "line 2"},
 		"ovf other root":  {KindOVF, "<domain/>", ondisk.ErrFormat, "domain"},
 		"ovf encoding":    {KindOVF, "<?xml version='1.0' encoding='Big5'?><Envelope>\xa4\xa4</Envelope>", ondisk.ErrUnsupported, "Big5"},
+		"ovf not UTF-8":   {KindOVF, "<?xml version='1.0' encoding='UTF-8'?><Envelope>\xe9</Envelope>", ondisk.ErrCorrupt, "not valid UTF-8"},
 		"libvirt root":    {KindLibvirt, "<domainsnapshot/>", ondisk.ErrFormat, "domainsnapshot"},
 		"libvirt number":  {KindLibvirt, "<domain><memory>much</memory></domain>", ondisk.ErrCorrupt, "much"},
 		"libvirt lxc":     {KindLibvirt, "<domain><os><type>exe</type></os></domain>", ondisk.ErrUnsupported, "container"},

@@ -76,8 +76,12 @@ func xmlText(layer string, data []byte) ([]byte, error) {
 		encoding, _, _ = strings.Cut(after[1:], after[:1])
 	}
 	text, ok := decodeText(string(data[end+2:]), encoding)
-	if !ok {
-		return nil, ondisk.At(layer, "declaration", ondisk.NoOffset).Unsupported("encoding %s", short(encoding))
+	at := ondisk.At(layer, "declaration", ondisk.NoOffset)
+	switch {
+	case !ok && (encoding == "" || strings.HasPrefix(strings.ToLower(encoding), "utf")):
+		return nil, at.Corrupt("the text is not valid UTF-8")
+	case !ok:
+		return nil, at.Unsupported("encoding %s", short(encoding))
 	}
 	lines := bytes.Repeat([]byte("\n"), bytes.Count(data[:end], []byte("\n")))
 	return append(lines, text...), nil
