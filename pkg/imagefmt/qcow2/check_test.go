@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand"
 	"os/exec"
@@ -268,5 +269,19 @@ func TestCheckParts(t *testing.T) {
 	got, err := Format{}.Check(context.Background(), src, small, nil)
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("in parts: %+v, %v\nin one: %+v", got, err, want)
+	}
+}
+
+// TestCheckHuge: a file that claims more clusters than can be counted is refused
+// at once.
+func TestCheckHuge(t *testing.T) {
+	sink := imagefmttest.NewSink("out")
+	writeImage(t, sink, pattern(1<<20, 1), "cluster_size=512", 0)
+	if err := sink.File().Truncate(1 << 50); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Format{}.Check(context.Background(), sink.File(), imagefmt.OpenOptions{}, nil)
+	if !errors.Is(err, ondisk.ErrTooBig) {
+		t.Errorf("%v", err)
 	}
 }

@@ -114,6 +114,10 @@ func FuzzOpen(f *testing.F) {
 		_, _ = Format{}.Describe(context.Background(), src, opts)
 		if img, err := (Format{}).Open(context.Background(), src, opts); err == nil {
 			fuzzRead(t, img)
+			fuzzMap(img)
+		}
+		if r, err := (Format{}).Check(context.Background(), src, opts, nil); err == nil && len(r.Corruptions)+len(r.Leaks) > 2*imagefmt.MaxFindings {
+			t.Errorf("%d findings are spelled out", len(r.Corruptions)+len(r.Leaks))
 		}
 		if img, err := (Format{}).Update(context.Background(), src, opts); err == nil {
 			for i := range int64(8) {
@@ -141,6 +145,20 @@ func fuzzRead(t *testing.T, img imagefmt.Image) {
 			t.Errorf("short read of %d+%d without an error", e.Off, n)
 		}
 		left -= n + 4096
+	}
+}
+
+// fuzzMap walks the map, and takes the packed clusters.
+func fuzzMap(img imagefmt.Image) {
+	packed, size := img.(imagefmt.PackedReader), int64(img.(imagefmt.PackedReader).PackedSize())
+	left := 1000
+	for e, err := range imagefmt.Map(context.Background(), img, 0, img.Size()) {
+		if left--; err != nil || left < 0 {
+			return
+		}
+		if e.State == imagefmt.Compressed && e.Off%size == 0 {
+			_, _, _ = packed.ReadPacked(nil, e.Off)
+		}
 	}
 }
 
