@@ -19,6 +19,7 @@ type streamKind struct {
 	footer   bool
 	eos      bool
 	repeated bool // the first grain comes twice, wrong at first
+	short    bool // nothing is set apart between descriptor and grains
 }
 
 var vmwareStream = streamKind{version: versionStream, tables: true, footer: true, eos: true}
@@ -27,12 +28,15 @@ var vmwareStream = streamKind{version: versionStream, tables: true, footer: true
 // format, so that reader and writer cannot share a mistake.
 func handStream(t testing.TB, content []byte, k streamKind) []byte {
 	t.Helper()
-	const overhead = 128
+	overhead := 128
+	if k.short {
+		overhead = 1 + descriptorSectors
+	}
 	sectors := uint64(len(content)) / sectorSize
 	h := sparseHeader{
 		Magic: sparseMagic, Version: k.version, Flags: flagNewlineTest | flagCompressed | flagMarkers,
 		Capacity: sectors, GrainSize: defaultGrainSectors, DescriptorOffset: 1, DescriptorSize: descriptorSectors,
-		TableEntries: defaultTableEntries, GDOffset: gdAtEnd, OverHead: overhead,
+		TableEntries: defaultTableEntries, GDOffset: gdAtEnd, OverHead: uint64(overhead),
 		NewlineTest: newlineTest, Compression: compressionDeflate,
 	}
 	p := make([]byte, overhead*sectorSize)
@@ -103,6 +107,48 @@ func pad(p []byte) []byte {
 	return append(p, make([]byte, ondisk.AlignUp(int64(len(p)), sectorSize)-int64(len(p)))...)
 }
 
+// tinySparse builds a monolithicSparse disk with grains of 4 KiB, one table and
+// its copy.
+func tinySparse(content []byte) []byte {
+	const grain, dir, table, backupDir, backup, first = minGrainSectors * sectorSize, 2, 3, 7, 8, 16
+	sectors := uint64(len(content)) / sectorSize
+	h := sparseHeader{
+		Magic: sparseMagic, Version: versionPlain, Flags: flagNewlineTest | flagRedundantGD | flagZeroedGrains,
+		Capacity: sectors, GrainSize: minGrainSectors, DescriptorOffset: 1, DescriptorSize: 1,
+		TableEntries: defaultTableEntries, RGDOffset: backupDir, GDOffset: dir, OverHead: first,
+		NewlineTest: newlineTest,
+	}
+	p := make([]byte, first*sectorSize)
+	copy(p, h.appendTo(nil))
+	copy(p[sectorSize:], text(typeMonolithicSparse, extentText(sectors, extentSparse, "disk.vmdk")))
+	p[dir*sectorSize], p[backupDir*sectorSize] = table, backup
+	for off := 0; off < len(content); off += grain {
+		g := make([]byte, grain)
+		copy(g, content[off:])
+		entry := uint32(off / grain % 2) // a zeroed grain, by turns
+		if !ondisk.IsZero(g) {
+			entry = uint32(len(p) / sectorSize)
+			p = append(p, g...)
+		}
+		binary.LittleEndian.PutUint32(p[table*sectorSize+off/grain*4:], entry)
+		binary.LittleEndian.PutUint32(p[backup*sectorSize+off/grain*4:], entry)
+	}
+	return p
+}
+
+// TestSmallGrains reads what no writer here makes.
+func TestSmallGrains(t *testing.T) {
+	content := make([]byte, 50_000&^(sectorSize-1))
+	copy(content[10_000:], bytes.Repeat([]byte("small"), 3000))
+	l := newLab(t)
+	l.write("disk.vmdk", tinySparse(content))
+	imagefmttest.Device(t, l.open("disk.vmdk"), content)
+	l.close()
+	if !bytes.Equal(l.truth("disk.vmdk"), content) {
+		t.Error("qemu-img reads another disk")
+	}
+}
+
 // TestStreams reads streams ended in every way that is met. QEMU and libvmdk read
 // those that have a directory.
 func TestStreams(t *testing.T) {
@@ -169,12 +215,12 @@ func cowd(content []byte, n int) []byte {
 
 // seSparse builds a seSparse extent. Grains of zeros are of each kind by turns.
 func seSparse(content []byte) []byte {
-	const grain, tables, grains = seGrainSectors * sectorSize, 64, 1024
+	const grain, tables, grains = seGrainSectors * sectorSize, 40, 192
 	h := seHeader{
 		Magic: seMagic, Version: seVersion, Capacity: uint64(len(content) / sectorSize),
 		GrainSize: seGrainSectors, TableSize: seTableSectors,
 		VolatileOffset: 1, VolatileSize: 1, JournalHeader: 2, JournalHdrSize: 2, Journal: 4, JournalSize: 8,
-		GDOffset: 32, GDSize: 1, TablesOffset: tables, TablesSize: 640, GrainsOffset: grains, GrainsSize: 1 << 20,
+		GDOffset: 32, GDSize: 1, TablesOffset: tables, TablesSize: 128, GrainsOffset: grains, GrainsSize: 1 << 20,
 	}
 	p := make([]byte, grains*sectorSize)
 	head, _ := binary.Append(nil, binary.LittleEndian, h)

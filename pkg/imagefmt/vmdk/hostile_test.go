@@ -111,13 +111,14 @@ func TestZipBomb(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	for off := int64(0); off < img.Size(); off += 4096 {
+	const reads = 512
+	for off := int64(0); off < reads*4096; off += 4096 {
 		if _, err := img.ReadAt(make([]byte, 1), off); !errors.Is(err, ondisk.ErrCorrupt) {
 			t.Fatal(err)
 		}
 	}
 	runtime.ReadMemStats(&after)
-	if n := (after.TotalAlloc - before.TotalAlloc) / 512 / 16; n > 200<<10 {
+	if n := (after.TotalAlloc - before.TotalAlloc) / reads; n > 200<<10 {
 		t.Errorf("%d bytes for each read", n)
 	}
 }
@@ -160,12 +161,13 @@ func fuzzFolder(content []byte) *imagefmttest.MemFile {
 // same bytes are tried as the first file and as an extent. Nothing may panic,
 // hang or eat memory; it may well fail.
 func FuzzOpen(f *testing.F) {
-	content := guestDisk(200<<10, 33)
-	f.Add(smallSparse(f, content))
-	f.Add(handStream(f, content, vmwareStream))
-	f.Add(handStream(f, content, streamKind{version: 3, eos: true}))
-	f.Add(cowd(content[:64<<10], 1))
-	f.Add(seSparse(content[:32<<10]))
+	content := make([]byte, 8<<10)
+	copy(content[5000:], "the disk of a guest")
+	f.Add(tinySparse(content))
+	f.Add(handStream(f, content, streamKind{version: 3, short: true, tables: true, footer: true, eos: true}))
+	f.Add(handStream(f, content, streamKind{version: 3, short: true, eos: true}))
+	f.Add(cowd(content, 1))
+	f.Add(seSparse(content))
 	f.Add(text(typeCustom, `RW 16 FLAT "flat.bin" 1`, `RW 9 ZERO`, `RW 128 VMFSSPARSE "cowd.vmdk"`))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		if len(content) > 1<<20 {
