@@ -18,18 +18,18 @@ import (
 func contents(t testing.TB) map[string][]byte {
 	t.Helper()
 	rng := rand.New(rand.NewSource(1))
-	noise := make([]byte, 70_000)
+	noise := make([]byte, 20_000)
 	rng.Read(noise)
-	few := make([]byte, 100_000)
+	few := make([]byte, 30_000)
 	for i := range few {
 		few[i] = "aab"[rng.Intn(3)]
 	}
-	runs := make([]byte, 0, 100_000)
-	for len(runs) < 90_000 {
+	runs := make([]byte, 0, 40_000)
+	for len(runs) < 30_000 {
 		piece := noise[rng.Intn(1000):][:1+rng.Intn(12)]
 		runs = append(runs, bytes.Repeat(piece, 1+rng.Intn(400))...)
 	}
-	skewed := make([]byte, 150_000) // needs long codes
+	skewed := make([]byte, 40_000) // needs long codes
 	for i := range skewed {
 		skewed[i] = byte(min(int(rng.ExpFloat64()*18), 255))
 	}
@@ -43,7 +43,7 @@ func contents(t testing.TB) map[string][]byte {
 	}
 	return map[string][]byte{
 		"empty": {}, "one": {7}, "zeros": make([]byte, 70_000), "noise": noise, "few": few, "runs": runs,
-		"skewed": skewed, "program": program[:200_000], "text": bytes.Repeat([]byte("the quick brown fox "), 3000),
+		"skewed": skewed, "program": program[:70_000], "text": bytes.Repeat([]byte("the quick brown fox "), 3000),
 	}
 }
 
