@@ -25,11 +25,12 @@ const (
 // to the pool when it was written.
 type chunk struct {
 	off    int64
-	n      int
-	zeros  int64            // that come before off; not read
-	buf    []byte           // chunkSize long
-	packed []byte           // as long, for encoded blocks
-	blocks []imagefmt.Block // of a packed copy
+	n      int64
+	from   *blockdev.HostPos // where the bytes lie on the host, when they are shared and not read
+	zeros  int64             // that come before off; not read
+	buf    []byte            // chunkSize long
+	packed []byte            // as long, for encoded blocks
+	blocks []imagefmt.Block  // of a packed copy
 	err    error
 	done   chan struct{} // receives one value when filled
 }
@@ -47,14 +48,21 @@ func Copy(ctx context.Context, w imagefmt.Writer, src blockdev.Device, pack bool
 // CopyDisk is Copy for a disk with its overlay. Packed blocks of the source image
 // that the overlay leaves alone go to the writer as they are, if it can store
 // them: what they hold is then not looked at, and damage in one stays what it is.
-// moved is how many bytes of the disk went that way.
-func CopyDisk(ctx context.Context, w imagefmt.Writer, d Disk, pack bool, watch ondisk.Observer) (moved int64, err error) {
+// Plain blocks of the source's file are shared with the output's where the host
+// can do that.
+func CopyDisk(ctx context.Context, w imagefmt.Writer, d Disk, pack bool, watch ondisk.Observer) (Saved, error) {
 	c := copier{src: d.Overlay, w: w, pack: pack, watch: watch}
 	if pack {
 		c.mover = newMover(d, w)
 	}
-	err = c.copy(ctx)
-	return c.mover.bytes(), err
+	err := c.copy(ctx)
+	return Saved{Moved: c.mover.bytes(), Shared: c.shared}, err
+}
+
+// Saved is how many bytes of a disk cost less than a copy.
+type Saved struct {
+	Moved  int64 // were taken over as they were packed
+	Shared int64 // lie in blocks that the output shares with the source
 }
 
 type copier struct {
@@ -68,6 +76,7 @@ type copier struct {
 	workers int
 	data    int64 // bytes that are not zeros, for the display
 	end     int64 // of the last chunk, when all were planned
+	shared  int64 // bytes that were not copied
 }
 
 func (c *copier) copy(ctx context.Context) (err error) {
@@ -103,7 +112,7 @@ func dataBytes(ctx context.Context, d blockdev.Device) (n int64, err error) {
 func (c *copier) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	depth := c.workers * ring
-	jobs := make(chan *chunk)
+	jobs := make(chan *chunk, depth)
 	ordered := make(chan *chunk, depth)
 	free := make(chan *chunk, depth)
 	for range depth {
@@ -143,16 +152,20 @@ func (c *copier) plan(ctx context.Context, free <-chan *chunk, jobs, ordered cha
 			continue
 		}
 		end := min(ondisk.AlignUp(e.End(), c.align), size)
+		shared := c.shareable(e)
 		for off := max(ondisk.AlignDown(e.Off, c.align), done); off < end; off = done {
 			zeros := off - done
-			done = min(ondisk.AlignDown(off, chunkSize)+chunkSize, end)
 			ch, err := take(ctx, free)
 			if err != nil {
 				return err
 			}
-			ch.off, ch.n, ch.zeros = off, int(done-off), zeros
+			done, ch.from = shared.next(off, end)
+			ch.off, ch.n, ch.zeros = off, done-off, zeros
 			if err := give(ctx, ordered, ch); err != nil {
 				return err
+			}
+			if ch.from != nil {
+				continue // nothing to read
 			}
 			if err := give(ctx, jobs, ch); err != nil {
 				return err
@@ -169,14 +182,14 @@ func (c *copier) fill(ch *chunk) error {
 		ch.buf = make([]byte, chunkSize)
 	}
 	if c.packer == nil {
-		return c.read(ch, 0, ch.n)
+		return c.read(ch, 0, int(ch.n))
 	}
 	if ch.packed == nil {
-		ch.packed = make([]byte, chunkSize)
+		ch.packed = make([]byte, chunkSize+chunkSize/c.packer.BlockSize()*slack)
 	}
 	ch.blocks = ch.blocks[:0]
 	if c.mover == nil {
-		return c.encode(ch, 0, ch.n)
+		return c.encode(ch, 0, int(ch.n))
 	}
 	return c.move(ch)
 }
@@ -186,9 +199,9 @@ func (c *copier) fill(ch *chunk) error {
 func (c *copier) move(ch *chunk) error {
 	bs := c.packer.BlockSize()
 	rest := 0 // begin of what has to be encoded
-	for at := 0; at < ch.n; at += bs {
-		end := min(at+bs, ch.n)
-		b, ok, err := c.mover.move(ch.off+int64(at), end-at, ch.buf[at:at:end], ch.packed[at:at:end])
+	for at := 0; at < int(ch.n); at += bs {
+		end := min(at+bs, int(ch.n))
+		b, ok, err := c.mover.move(ch.off+int64(at), end-at, ch.buf[at:at:end], c.room(ch, at))
 		if err != nil {
 			return err
 		}
@@ -201,7 +214,7 @@ func (c *copier) move(ch *chunk) error {
 		ch.blocks = append(ch.blocks, b)
 		rest = end
 	}
-	return c.encode(ch, rest, ch.n)
+	return c.encode(ch, rest, int(ch.n))
 }
 
 // read fills the bytes of a chunk from from to to.
@@ -228,13 +241,24 @@ func (c *copier) encode(ch *chunk, from, to int) error {
 	bs := c.packer.BlockSize()
 	for at := from; at < to; at += bs {
 		end := min(at+bs, to)
-		b, err := c.packer.Encode(ch.packed[at:at:end], ch.off+int64(at), ch.buf[at:end])
+		b, err := c.packer.Encode(c.room(ch, at), ch.off+int64(at), ch.buf[at:end])
 		if err != nil {
 			return err
 		}
 		ch.blocks = append(ch.blocks, b)
 	}
 	return nil
+}
+
+// slack is what a block that does not shrink takes besides its bytes, headers and
+// checksums included.
+const slack = 1 << 10
+
+// room is the memory for the packed block that begins at byte at of a chunk.
+func (c *copier) room(ch *chunk, at int) []byte {
+	bs := c.packer.BlockSize()
+	from := at / bs * (bs + slack)
+	return ch.packed[from : from : from+bs+slack]
 }
 
 // drain hands the chunks to the writer in guest order.
@@ -245,13 +269,15 @@ func (c *copier) drain(ctx context.Context, ordered <-chan *chunk, free chan<- *
 		if ch == nil {
 			return err
 		}
-		if _, err := take(ctx, ch.done); err != nil {
+		if ch.from != nil {
+			err = c.share(ch)
+		} else if _, err = take(ctx, ch.done); err == nil {
+			err = c.write(ch)
+		}
+		if err != nil {
 			return err
 		}
-		if err := c.write(ch); err != nil {
-			return err
-		}
-		done += int64(ch.n)
+		done += ch.n
 		c.watch.Tell(ondisk.Event{Phase: "copying", Done: done, Total: max(c.data, done)})
 		free <- ch
 	}

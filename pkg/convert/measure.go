@@ -60,9 +60,6 @@ func rehearse(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts i
 	defer w.Abort()
 	r := rehearsal{w: w, noise: noise(chunkSize)}
 	r.blocks, _ = w.(imagefmt.BlockWriter)
-	if !opts.Compress {
-		r.blocks = nil
-	}
 	align := int64(imagefmt.BlockSize(w))
 	var done int64
 	for e, err := range blockdev.Extents(ctx, d, 0, d.Size()) {

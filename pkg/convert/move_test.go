@@ -44,13 +44,14 @@ func copiedDisk(t *testing.T, d Disk, values map[string]string) (file []byte, mo
 	if err != nil {
 		t.Fatal(err)
 	}
-	if moved, err = CopyDisk(ctx, w, d, true, nil); err != nil {
+	saved, err := CopyDisk(ctx, w, d, true, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Finish(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return sink.File().Bytes(), moved
+	return sink.File().Bytes(), saved.Moved
 }
 
 // expectDisk has qemu-img check an image and read it.

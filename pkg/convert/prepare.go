@@ -60,7 +60,7 @@ type Prepared struct {
 	Checks  []bootcheck.Row
 	Notes   []edit.Warning
 	Dropped int64   // bytes of free blocks that are not copied
-	Moved   int64   // bytes of the disks in packed blocks that were written as they are; see [CopyDisk]
+	Saved   Saved   // bytes of the disks that cost less than a copy
 	Direct  *Direct // kernel to start directly, for a disk without a boot loader
 }
 

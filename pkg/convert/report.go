@@ -17,8 +17,9 @@ type Report struct {
 	Changes  []ChangeReport  `json:"changes,omitempty"`
 	Checks   []bootcheck.Row `json:"checks,omitempty"`
 	Warnings []edit.Warning  `json:"warnings,omitempty"`
-	Dropped  int64           `json:"dropped_bytes"`         // free blocks that were not copied
-	Moved    int64           `json:"moved_bytes,omitempty"` // in packed blocks that were written as they are
+	Dropped  int64           `json:"dropped_bytes"`          // free blocks that were not copied
+	Moved    int64           `json:"moved_bytes,omitempty"`  // in packed blocks that were written as they are
+	Shared   int64           `json:"shared_bytes,omitempty"` // in blocks that the output shares with the source
 }
 
 // ChangeReport is one changed path of the guest.
@@ -33,7 +34,7 @@ type ChangeReport struct {
 func (p *Prepared) Report() Report {
 	r := Report{
 		Schema: "vmconv.convert/1", Checks: p.Checks, Warnings: p.Notes,
-		Dropped: p.Dropped, Moved: p.Moved, InPlace: p.Request.InPlace,
+		Dropped: p.Dropped, Moved: p.Saved.Moved, Shared: p.Saved.Shared, InPlace: p.Request.InPlace,
 	}
 	for _, d := range p.Request.Disks {
 		r.Source = append(r.Source, d.Name)

@@ -89,12 +89,14 @@ func (p *Prepared) writeImage(ctx context.Context, src Disk, dst DiskFile, sink 
 	if dst.Options.Level != 0 {
 		src.Image = nil // who names a level wants everything packed with it
 	}
-	moved, err := CopyDisk(ctx, w, src, dst.Options.Compress, p.Request.Watch)
+	_, pack := w.(imagefmt.BlockWriter)
+	saved, err := CopyDisk(ctx, w, src, pack, p.Request.Watch)
 	if err != nil {
 		w.Abort()
 		return err
 	}
-	p.Moved += moved
+	p.Saved.Moved += saved.Moved
+	p.Saved.Shared += saved.Shared
 	return w.Finish(ctx)
 }
 

@@ -12,66 +12,68 @@ import (
 	"github.com/vmconv/vmconv/pkg/imagefmt/tarfile"
 )
 
-// openDescription reads a description, and opens the disks that it names beside
-// itself.
-func (m *Machine) openDescription(ctx context.Context, src imagefmt.Source, kind vmdef.Kind, o Options) error {
-	if err := m.describe(ctx, src, kind, o); err != nil {
-		return err
+// loadDescription reads a description whose files lie beside it.
+func (m *Machine) loadDescription(ctx context.Context, src imagefmt.Source, o Options) error {
+	m.descriptor = src
+	if m.Kind == OVF {
+		m.manifest = manifestOf(path.Base(strings.ReplaceAll(src.Name(), `\`, "/")))
 	}
-	if kind == vmdef.KindOVF {
-		if err := m.findManifest(src, strings.TrimSuffix(path.Base(src.Name()), path.Ext(src.Name()))+".mf", o); err != nil {
-			return err
-		}
-	}
-	m.src = src
-	return m.openDisks(ctx, src, o)
+	return m.describe(ctx, vmdef.Kind(m.Kind), o)
 }
 
-// openOVA is the same inside an archive: its members are the files.
-func (m *Machine) openOVA(ctx context.Context, src imagefmt.Source, o Options) error {
+// loadOVA is the same inside an archive: its members are the files.
+func (m *Machine) loadOVA(ctx context.Context, src imagefmt.Source, o Options) error {
 	archive, err := tarfile.Index(ctx, src, o.Image.Limits)
 	if err != nil {
-		return fmt.Errorf("%s: %w", src.Name(), err)
+		return err
 	}
-	descriptor, manifest := "", ""
-	for _, member := range archive.Members() {
-		switch ext := strings.ToLower(path.Ext(member.Name)); {
-		case ext == ".ovf" && descriptor == "":
-			descriptor = member.Name
-		case ext == ".mf" && manifest == "":
-			manifest = member.Name
-		}
-	}
+	descriptor, manifest := packageFiles(archive.Members())
 	if descriptor == "" {
-		return ondisk.At(src.Name(), "archive", ondisk.NoOffset).Format("no .ovf is in it")
+		return ondisk.At("ova", "archive", ondisk.NoOffset).Format("no .ovf is in it")
 	}
-	ovf, err := archive.Open(descriptor)
-	if err != nil {
+	if m.descriptor, err = archive.Open(descriptor); err != nil {
 		return err
 	}
-	if err := m.describe(ctx, ovf, vmdef.KindOVF, o); err != nil {
-		return err
-	}
-	if manifest != "" {
-		if err := m.findManifest(ovf, manifest, o); err != nil {
-			return err
-		}
-	}
-	m.src = src
-	return m.openDisks(ctx, ovf, o)
+	m.manifest = manifest
+	return m.describe(ctx, vmdef.KindOVF, o)
 }
 
-// describe parses the description.
-func (m *Machine) describe(ctx context.Context, src imagefmt.Source, kind vmdef.Kind, o Options) error {
-	text, err := readText(src, o.Image.Limits)
+// packageFiles finds the descriptor, which is the first one, and its manifest,
+// which has the descriptor's name (DSP0243, "Distribution") or is the only one.
+// The manifest's name is relative to the descriptor.
+func packageFiles(members []tarfile.Member) (descriptor, manifest string) {
+	var manifests []string
+	for _, m := range members {
+		switch {
+		case descriptor == "" && isExtension(m.Name, ".ovf"):
+			descriptor = m.Name
+		case isExtension(m.Name, ".mf"):
+			manifests = append(manifests, m.Name)
+		}
+	}
+	for _, name := range manifests {
+		if path.Dir(name) == path.Dir(descriptor) && (len(manifests) == 1 || strings.EqualFold(name, manifestOf(descriptor))) {
+			return descriptor, path.Base(name)
+		}
+	}
+	return descriptor, ""
+}
+
+func manifestOf(descriptor string) string {
+	return strings.TrimSuffix(descriptor, path.Ext(descriptor)) + ".mf"
+}
+
+// describe parses the descriptor.
+func (m *Machine) describe(ctx context.Context, kind vmdef.Kind, o Options) error {
+	text, err := readText(m.descriptor, o.Image.Limits)
 	if err != nil {
 		return err
 	}
 	vms, warnings, err := vmdef.Parse(kind, text, o.Image.Limits)
 	if err != nil {
-		return fmt.Errorf("%s: %w", src.Name(), err)
+		return err
 	}
-	if m.VM, err = pick(vms, o.Name, src.Name()); err != nil {
+	if m.VM, err = pick(vms, o.Name); err != nil {
 		return err
 	}
 	m.Warnings = append(m.Warnings, warnings...)
@@ -86,8 +88,35 @@ func (m *Machine) describe(ctx context.Context, src imagefmt.Source, kind vmdef.
 // readText reads a small file whole.
 func readText(src imagefmt.Source, limits ondisk.Limits) ([]byte, error) {
 	if limit := limits.OrDefault().Text; src.Size() > limit {
-		return nil, ondisk.At(src.Name(), "description", ondisk.NoOffset).TooBig("%d bytes; at most %d are read", src.Size(), limit)
+		return nil, ondisk.At("description", "text", ondisk.NoOffset).TooBig("%d bytes; at most %d are read", src.Size(), limit)
 	}
 	text := make([]byte, src.Size())
 	return text, ondisk.Full(src, text, 0)
+}
+
+// namesShown is how many machines an error lists.
+const namesShown = 20
+
+// pick chooses among the machines of one description.
+func pick(vms []vmdef.VM, name string) (vmdef.VM, error) {
+	var names []string
+	for _, vm := range vms {
+		if name != "" && vm.Name == name {
+			return vm, nil
+		}
+		names = append(names, fmt.Sprintf("%q", vm.Name))
+	}
+	if len(names) > namesShown {
+		names = append(names[:namesShown], "…")
+	}
+	list := strings.Join(names, ", ")
+	switch {
+	case len(vms) == 0:
+		return vmdef.VM{}, ondisk.Because(ondisk.ErrUnsupported, "it describes no machine")
+	case name != "":
+		return vmdef.VM{}, ondisk.Because(ondisk.ErrAmbiguous, "it describes no machine %q, but %s", name, list)
+	case len(vms) > 1:
+		return vmdef.VM{}, ondisk.Because(ondisk.ErrAmbiguous, "it describes %d machines: choose with --vm among %s", len(vms), list)
+	}
+	return vms[0], nil
 }

@@ -11,56 +11,68 @@ import (
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
-// openDisks opens the disks that the description names, relative to src.
-func (m *Machine) openDisks(ctx context.Context, src imagefmt.Source, o Options) error {
+// maxDisks is as many as ESXi attaches to one machine. Each is an open file.
+const maxDisks = 256
+
+// openDisks opens the disks that the description names.
+func (m *Machine) openDisks(ctx context.Context, o Options) error {
 	for i, d := range m.VM.Disks {
-		img, err := openDisk(ctx, src, d, o)
+		disk, err := m.openDisk(ctx, d, o)
 		if err != nil {
-			return fmt.Errorf("%s: disk %d: %w", src.Name(), i+1, err)
+			return diskError(i, d, err)
 		}
-		name := d.File
-		if d.Blank() {
-			name = fmt.Sprintf("blank disk %d", i+1)
+		if disk.Image == nil {
+			continue
 		}
-		m.Disks = append(m.Disks, Disk{Name: name, Image: img})
+		if got := disk.Image.Size(); d.Size > 0 && ondisk.AlignUp(got, sector) != ondisk.AlignUp(d.Size, sector) {
+			m.Warnings = append(m.Warnings, fmt.Sprintf("%s holds a disk of %d bytes, and the description says %d", disk.Name, got, d.Size))
+		}
+		m.Disks = append(m.Disks, disk)
 	}
 	if len(m.Disks) == 0 {
-		return ondisk.Because(ondisk.ErrUnsupported, "%s describes a machine without disks", src.Name())
+		return ondisk.Because(ondisk.ErrUnsupported, "it describes a machine without disks")
 	}
 	return nil
 }
 
-func openDisk(ctx context.Context, src imagefmt.Source, d vmdef.Disk, o Options) (imagefmt.Image, error) {
+const sector = 512
+
+func diskError(i int, d vmdef.Disk, err error) error {
+	if d.File == "" {
+		return fmt.Errorf("disk %d: %w", i+1, err)
+	}
+	return fmt.Errorf("disk %d, %s: %w", i+1, d.File, err)
+}
+
+// openDisk has no image for a blank disk of unknown size, which the description's
+// reader has warned of.
+func (m *Machine) openDisk(ctx context.Context, d vmdef.Disk, o Options) (Disk, error) {
+	limits := o.Image.Limits.OrDefault()
 	switch {
-	case d.Remote != "":
-		return nil, ondisk.Because(ondisk.ErrUnsupported, "it lies at %s, which no file holds: copy it here and name the copy", d.Remote)
+	case len(m.Disks) == maxDisks:
+		return Disk{}, ondisk.Because(ondisk.ErrTooBig, "more than %d disks", maxDisks)
+	case d.Blank() && d.Size > limits.VirtualSize:
+		return Disk{}, ondisk.Because(ondisk.ErrTooBig, "a blank disk of %d bytes, over the limit of %d", d.Size, limits.VirtualSize)
+	case d.Blank() && d.Size > 0:
+		return Disk{Name: fmt.Sprintf("blank disk %d", len(m.Disks)+1), Image: blank{blockdev.Zeros(d.Size)}}, nil
 	case d.Blank():
-		return blank{blockdev.Zeros(d.Size)}, nil
+		return Disk{}, nil
 	}
-	file, err := openFile(src, d)
+	file, named, err := m.openFile(ctx, d, o)
 	if err != nil {
-		return nil, err
-	}
-	if d.Compression != "" {
-		if o.Unpack == nil {
-			file.Close()
-			return nil, ondisk.Because(ondisk.ErrUnsupported, "%s is packed with %s", d.File, d.Compression)
-		}
-		if file, err = o.Unpack(ctx, file); err != nil {
-			return nil, err
-		}
+		return Disk{}, err
 	}
 	img, err := o.Registry.Open(ctx, file, diskFormat(d), o.Image)
 	if err != nil {
 		file.Close()
-		return nil, err
+		return Disk{}, err
 	}
-	return img, nil
+	return Disk{Name: file.Name(), Image: img, File: file, Files: named}, nil
 }
 
-// diskFormat is what the description tells for sure. The format of an OVF's disk
-// is a URI that producers copy from each other, so those are looked at; but raw
-// is believed, since the guest writes what would be looked at.
+// diskFormat is what the description tells for sure, and raw above all, whose
+// guest writes what would be looked at. The format of an OVF's disk is a URI
+// that producers copy from each other, so those are looked at.
 func diskFormat(d vmdef.Disk) string {
 	if strings.Contains(d.Format, ":") {
 		return ""
@@ -68,68 +80,28 @@ func diskFormat(d vmdef.Disk) string {
 	return d.Format
 }
 
-// openFile opens the file of a disk, or the files that it was cut into.
-func openFile(src imagefmt.Source, d vmdef.Disk) (imagefmt.Source, error) {
-	if len(d.Parts) == 0 {
-		return src.Sibling(d.File)
-	}
-	p := &parts{first: src, name: d.File}
-	devices := make([]blockdev.Device, 0, len(d.Parts))
-	for _, name := range d.Parts {
-		part, err := src.Sibling(name)
-		if err != nil {
-			p.Close()
-			return nil, err
+// openFile opens what holds the image of a disk. named are the files that the
+// description names for it.
+func (m *Machine) openFile(ctx context.Context, d vmdef.Disk, o Options) (file imagefmt.Source, named []imagefmt.Source, err error) {
+	switch {
+	case d.Remote != "":
+		return nil, nil, ondisk.Because(ondisk.ErrUnsupported, "it lies at %s, which no file holds: copy it here and name the copy", d.Remote)
+	case d.Compression != "" && o.Unpack == nil:
+		return nil, nil, ondisk.Because(ondisk.ErrUnsupported, "it is packed with %s", d.Compression)
+	case len(d.Parts) > 0:
+		var p *parts
+		if p, err = m.openParts(d); err != nil {
+			return nil, nil, err
 		}
-		p.files = append(p.files, part)
-		devices = append(devices, part)
-	}
-	p.inner = blockdev.NewConcat(devices...)
-	return p, nil
-}
-
-// parts is a file that was cut into several (DSP0243 7.1, ovf:chunkSize).
-type parts struct {
-	inner blockdev.Device
-	files []imagefmt.Source
-	first imagefmt.Source // whose siblings they are
-	name  string
-}
-
-var (
-	_ imagefmt.Source   = (*parts)(nil)
-	_ blockdev.Extenter = (*parts)(nil)
-)
-
-func (p *parts) Name() string                                 { return p.name }
-func (p *parts) Identity() string                             { return p.files[0].Identity() }
-func (p *parts) Size() int64                                  { return p.inner.Size() }
-func (p *parts) ReadAt(b []byte, off int64) (int, error)      { return p.inner.ReadAt(b, off) }
-func (p *parts) Sibling(name string) (imagefmt.Source, error) { return p.first.Sibling(name) }
-func (p *parts) NextExtent(off, n int64) (blockdev.Extent, error) {
-	return blockdev.NextExtent(p.inner, off, n)
-}
-
-func (p *parts) Close() (err error) {
-	for _, f := range p.files {
-		if e := f.Close(); err == nil {
-			err = e
+		file, named = p, p.files
+	default:
+		if file, err = m.sibling(d.File); err != nil {
+			return nil, nil, err
 		}
+		named = []imagefmt.Source{file}
 	}
-	return err
-}
-
-// blank is a disk that the hypervisor would have made empty.
-type blank struct{ inner blockdev.Device }
-
-func (b blank) Size() int64                             { return b.inner.Size() }
-func (b blank) ReadAt(p []byte, off int64) (int, error) { return b.inner.ReadAt(p, off) }
-func (b blank) Close() error                            { return nil }
-
-func (b blank) NextExtent(off, n int64) (blockdev.Extent, error) {
-	return blockdev.NextExtent(b.inner, off, n)
-}
-
-func (b blank) Info() imagefmt.Info {
-	return imagefmt.Info{Format: "blank", VirtualSize: b.Size()}
+	if d.Compression != "" {
+		file, err = o.Unpack(ctx, file)
+	}
+	return file, named, err
 }

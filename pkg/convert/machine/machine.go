@@ -4,9 +4,9 @@
 // and a list of open disks.
 //
 //	disk image ─────────────────────────────────────────────► one disk
-//	tar: *.ovf first ──► description, members of the archive ─► disks
-//	tar: ova.xml first ► description, chunks of the archive ──► disks
-//	text ──vmdef.Parse──► description, files beside it ───────► disks
+//	tar with *.ovf ──────► description, members of the archive ─► disks
+//	tar, ova.xml first ──► description, chunks of the archive ──► disks
+//	text ──vmdef.Parse───► description, files beside it ────────► disks
 //
 // Nothing is unpacked to disk here, and no description can name a file that
 // Source.Sibling refuses.
@@ -14,13 +14,12 @@ package machine
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/vmconv/vmconv/pkg/convert/vmdef"
 	"github.com/vmconv/vmconv/pkg/imagefmt"
-	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+	"github.com/vmconv/vmconv/pkg/imagefmt/xva"
 )
 
 // Kind is what a source is.
@@ -46,14 +45,22 @@ type Machine struct {
 	Disks    []Disk
 	Warnings []string // about the description
 
-	src      imagefmt.Source // of a description or an archive; nil for an image, which owns its own
-	manifest []checked
+	src        imagefmt.Source // of a description or an archive; nil for an image, which owns its own
+	descriptor imagefmt.Source // whose siblings the machine's files are; nil for an image and an XVA
+	manifest   string          // name of the manifest beside the descriptor; "" for none
+	export     *xva.Archive    // of an XVA
+	files      int             // that the disks consist of
 }
 
 // Disk is one disk of a machine, in the order that the guest sees.
 type Disk struct {
-	Name  string // for messages
+	Name  string // for messages: the path of its file
 	Image imagefmt.Image
+	// File is what Image was opened from; nil for a blank disk and in an XVA.
+	File imagefmt.Source
+	// Files are those that the description names for the disk. They may be
+	// closed, where the disk was unpacked.
+	Files []imagefmt.Source
 }
 
 // Options are for opening a machine. Registry is required.
@@ -62,29 +69,26 @@ type Options struct {
 	Format   string // of a disk image, or one of [Kinds]; "" looks
 	Name     string // which machine of a description that has several
 	Image    imagefmt.OpenOptions
-	// Unpack takes the compression off a whole file; it owns src. nil refuses
-	// such files.
+	// Unpack takes the compression off a whole file that the description calls
+	// packed. It owns src, on an error too. nil refuses such files.
 	Unpack func(ctx context.Context, src imagefmt.Source) (imagefmt.Source, error)
 }
 
 // Open opens a machine. It owns src from then on; on an error the caller keeps
 // it. Disks are opened in the format that the description tells for sure, and
-// are looked at otherwise.
+// are looked at otherwise. Errors do not repeat src's name.
 func Open(ctx context.Context, src imagefmt.Source, o Options) (*Machine, error) {
-	kind, err := choose(ctx, src, o)
+	m, err := load(ctx, src, o)
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{Kind: kind}
-	switch kind {
+	switch m.Kind {
 	case Image:
 		err = m.openImage(ctx, src, o)
-	case OVA:
-		err = m.openOVA(ctx, src, o)
 	case XVA:
-		err = m.openXVA(ctx, src, o)
+		m.src, err = src, m.openExported(ctx)
 	default:
-		err = m.openDescription(ctx, src, vmdef.Kind(kind), o)
+		m.src, err = src, m.openDisks(ctx, o)
 	}
 	if err != nil {
 		m.closeDisks()
@@ -93,34 +97,51 @@ func Open(ctx context.Context, src imagefmt.Source, o Options) (*Machine, error)
 	return m, nil
 }
 
-func (m *Machine) openImage(ctx context.Context, src imagefmt.Source, o Options) error {
-	img, err := o.Registry.Open(ctx, src, o.Format, o.Image)
+// load reads the description, and opens no disk.
+func load(ctx context.Context, src imagefmt.Source, o Options) (*Machine, error) {
+	kind, err := KindOf(ctx, src, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	m.Disks = []Disk{{Name: src.Name(), Image: img}}
-	return nil
+	m := &Machine{Kind: kind}
+	switch kind {
+	case Image:
+	case OVA:
+		err = m.loadOVA(ctx, src, o)
+	case XVA:
+		err = m.loadXVA(ctx, src, o)
+	default:
+		err = m.loadDescription(ctx, src, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
-// choose is what -f says, or what the first bytes look like.
-func choose(ctx context.Context, src imagefmt.Source, o Options) (Kind, error) {
+// KindOf is what Options.Format says, or what [Detect] finds.
+func KindOf(ctx context.Context, src imagefmt.Source, o Options) (Kind, error) {
 	if k := Kind(strings.ToLower(o.Format)); slices.Contains(Kinds(), k) {
 		return k, nil
 	}
 	if o.Format != "" {
 		return Image, nil
 	}
-	return Detect(ctx, src)
+	return Detect(ctx, src, o.Image.Limits)
 }
 
-// Close closes the disks and the archive.
+func (m *Machine) openImage(ctx context.Context, src imagefmt.Source, o Options) error {
+	img, err := o.Registry.Open(ctx, src, o.Format, o.Image)
+	if err != nil {
+		return err
+	}
+	m.Disks = []Disk{{Name: src.Name(), Image: img, File: src, Files: []imagefmt.Source{src}}}
+	return nil
+}
+
+// Close closes the disks, and the description or the archive.
 func (m *Machine) Close() error {
 	err := m.closeDisks()
-	for _, c := range m.manifest {
-		if e := c.src.Close(); err == nil {
-			err = e
-		}
-	}
 	if m.src != nil {
 		if e := m.src.Close(); err == nil {
 			err = e
@@ -137,24 +158,4 @@ func (m *Machine) closeDisks() (err error) {
 	}
 	m.Disks = nil
 	return err
-}
-
-// pick chooses among the machines of one description.
-func pick(vms []vmdef.VM, name, source string) (vmdef.VM, error) {
-	var names []string
-	for _, vm := range vms {
-		if name != "" && vm.Name == name {
-			return vm, nil
-		}
-		names = append(names, fmt.Sprintf("%q", vm.Name))
-	}
-	switch {
-	case len(vms) == 0:
-		return vmdef.VM{}, ondisk.Because(ondisk.ErrUnsupported, "%s describes no machine", source)
-	case name != "":
-		return vmdef.VM{}, ondisk.Because(ondisk.ErrAmbiguous, "%s has no machine %q, but %s", source, name, strings.Join(names, ", "))
-	case len(vms) > 1:
-		return vmdef.VM{}, ondisk.Because(ondisk.ErrAmbiguous, "%s describes %d machines: choose with --vm among %s", source, len(vms), strings.Join(names, ", "))
-	}
-	return vms[0], nil
 }

@@ -2,7 +2,6 @@ package machine
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
 	"github.com/vmconv/vmconv/pkg/convert/vmdef"
@@ -11,28 +10,32 @@ import (
 	"github.com/vmconv/vmconv/pkg/imagefmt/xva"
 )
 
-// openXVA opens an export of XenServer. Its disks are images in pieces, and can
-// be nothing but raw.
-func (m *Machine) openXVA(ctx context.Context, src imagefmt.Source, o Options) error {
-	archive, err := xva.Index(ctx, src, o.Image.Limits)
-	if err != nil {
-		return fmt.Errorf("%s: %w", src.Name(), err)
+// loadXVA reads the description in an export of XenServer.
+func (m *Machine) loadXVA(ctx context.Context, src imagefmt.Source, o Options) (err error) {
+	if m.export, err = xva.Index(ctx, src, o.Image.Limits); err != nil {
+		return err
 	}
-	m.VM = fromXVA(archive.Description)
-	for i, d := range archive.Description.Disks {
-		img, err := archive.Disk(ctx, d.Ref)
-		if err != nil {
-			return fmt.Errorf("%s: disk %d: %w", src.Name(), i+1, err)
-		}
-		m.Disks = append(m.Disks, Disk{Name: fmt.Sprintf("%s: %s", src.Name(), d.Ref), Image: img})
-	}
-	if len(m.Disks) == 0 {
-		return ondisk.Because(ondisk.ErrUnsupported, "%s holds a machine without disks", src.Name())
-	}
-	m.src = src
+	m.VM = fromXVA(m.export.Description)
 	return nil
 }
 
+// openExported opens the disks of an export. They are images in pieces, and can
+// be nothing but raw.
+func (m *Machine) openExported(ctx context.Context) error {
+	for i, d := range m.VM.Disks {
+		img, err := m.export.Disk(ctx, d.File)
+		if err != nil {
+			return diskError(i, d, err)
+		}
+		m.Disks = append(m.Disks, Disk{Name: d.File, Image: img})
+	}
+	if len(m.Disks) == 0 {
+		return ondisk.Because(ondisk.ErrUnsupported, "it describes a machine without disks")
+	}
+	return nil
+}
+
+// fromXVA is the neutral form of the description; a disk's file is its reference.
 func fromXVA(d xva.Description) vmdef.VM {
 	vm := vmdef.VM{
 		Name: d.Name, UUID: d.UUID, Memory: d.Memory, CPUs: vmdef.CPUs{Count: d.VCPUs},

@@ -67,3 +67,10 @@ func allocate(f *os.File, off, n int64) error {
 	}
 	return err
 }
+
+// cloneRange shares blocks of another file (ioctl_ficlonerange(2)).
+func cloneRange(f *os.File, from blockdev.HostPos, off, n int64) error {
+	return unix.IoctlFileCloneRange(int(f.Fd()), &unix.FileCloneRange{
+		Src_fd: int64(from.File.Fd()), Src_offset: uint64(from.Off), Src_length: uint64(n), Dest_offset: uint64(off),
+	})
+}

@@ -22,6 +22,8 @@ func startWriteback(*os.File, int64, int64) {}
 // allocate leaves it to writing zeros.
 func allocate(*os.File, int64, int64) error { return errors.ErrUnsupported }
 
+func cloneRange(*os.File, blockdev.HostPos, int64, int64) error { return errors.ErrUnsupported }
+
 func renameNoReplace(from, to string) error { return linkInstead(from, to) }
 
 // lockShared cannot know about other programs here; see the package's words on

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
+	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -84,6 +85,7 @@ type Output struct {
 	temp    string  // empty for a block device
 	device  *device // nil for a file
 	early   writeback
+	clones  map[blockdev.HostFile]bool // whose blocks can be shared
 }
 
 var (

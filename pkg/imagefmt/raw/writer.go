@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
+	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -103,6 +104,23 @@ func (w *writer) Zero(off, n int64) error {
 		return err
 	}
 	w.err = w.fill(off + n)
+	return w.err
+}
+
+var _ imagefmt.Cloner = (*writer)(nil)
+
+// CanClone: a raw disk's bytes lie in its file as they are.
+func (w *writer) CanClone(from blockdev.HostPos) bool {
+	return w.sparse && imagefmt.CanClone(w.sink, from)
+}
+
+func (w *writer) CloneAt(from blockdev.HostPos, off, n int64) error {
+	if err := w.begin(off, n); err != nil {
+		return err
+	}
+	if w.err = w.sink.(imagefmt.CloneSink).CloneAt(from, off, n); w.err == nil {
+		w.next = off + n
+	}
 	return w.err
 }
 
