@@ -87,6 +87,20 @@ func TestHostileHeader(t *testing.T) {
 	}
 }
 
+// TestEmbeddedElsewhere: a descriptor inside an extent cannot lead to another
+// file, not even in an extent of no size, as QEMU follows it.
+func TestEmbeddedElsewhere(t *testing.T) {
+	image := tinySparse(make([]byte, 8192))
+	clear(image[sectorSize : 2*sectorSize])
+	copy(image[sectorSize:], text(typeMonolithicFlat, `RW 1 FLAT "/etc/passwd" 0`))
+	for _, capacity := range []byte{16, 0} {
+		image[12] = capacity
+		if _, err := openMemory(imagefmttest.NewSource("disk.vmdk", image)); !errors.Is(err, ondisk.ErrUnsupported) {
+			t.Errorf("capacity %d: %v", capacity, err)
+		}
+	}
+}
+
 // TestZipBomb: a grain that would unpack to far more than a grain is refused, and
 // a huge number of entries for it costs no memory.
 func TestZipBomb(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/imagefmttest"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+	"github.com/vmconv/vmconv/pkg/imagefmt/osfile"
 )
 
 // save writes the files of a folder in memory back to the host.
@@ -303,44 +304,6 @@ func TestUpdateRefuse(t *testing.T) {
 	}
 }
 
-func patched(p []byte, off int, with []byte) []byte {
-	p = bytes.Clone(p)
-	copy(p[off:], with)
-	return p
-}
-
-// TestCheckFinds what is wrong with an image.
-func TestCheckFinds(t *testing.T) {
-	content := bytes.Repeat([]byte("full"), 1<<18)
-	image := smallSparse(t, content)
-	const table, backup = 27 * sectorSize, 22 * sectorSize
-	for _, tt := range []struct {
-		name     string
-		off      int
-		patch    []byte
-		corrupt  bool
-		findings string
-	}{
-		{"twice", table, image[table+4 : table+8], true, "used twice"},
-		{"beyond", table, []byte{0, 0, 0, 9}, true, "beyond the end"},
-		{"in the tables", table, []byte{22, 0, 0, 0}, true, "used twice"},
-		{"copy differs", backup, []byte{0, 0, 0, 0}, true, "not like the first one"},
-		{"copy beyond", 48, []byte{0, 0, 0, 9}, true, "beyond the end"},
-		{"zeros without a flag", table, []byte{1, 0, 0, 0}, true, "zeroed grain"},
-		{"not used", table, []byte{0, 0, 0, 0}, false, "65536 bytes are not used"},
-	} {
-		src := imagefmttest.NewSource("disk.vmdk", patched(image, tt.off, tt.patch))
-		r, err := Format{}.Check(t.Context(), src, imagefmt.OpenOptions{Limits: ondisk.Limits{Table: 4096}}, nil)
-		if err != nil {
-			t.Fatalf("%s: %v", tt.name, err)
-		}
-		found := strings.Join(append(r.Corruptions, r.Leaks...), "\n")
-		if (r.Corrupt > 0) != tt.corrupt && tt.corrupt || !strings.Contains(found, tt.findings) {
-			t.Errorf("%s: %+v", tt.name, r)
-		}
-	}
-}
-
 // TestConcurrent reads by many goroutines while one writes to another place.
 func TestConcurrent(t *testing.T) {
 	content := guestDisk(2<<20, 51)
@@ -370,4 +333,47 @@ func TestConcurrent(t *testing.T) {
 		}
 	})
 	wg.Wait()
+}
+
+// TestUpdateOnHost changes a disk of several files in one transaction.
+func TestUpdateOnHost(t *testing.T) {
+	for _, kind := range []string{typeMonolithicFlat, typeSplitSparse} {
+		l := newLab(t)
+		twin := guestDisk(3<<20, 71)
+		l.write("in.raw", twin)
+		l.img("convert -f raw -O vmdk -o subformat=" + kind + " @in.raw @disk.vmdk")
+		txn := osfile.Begin(osfile.TxnOptions{})
+		t.Cleanup(func() { txn.Close() })
+		file, err := txn.File(t.Context(), l.path("disk.vmdk"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := imagefmt.NewRegistry(Format{}).OpenUpdate(t.Context(), file, "", imagefmt.OpenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		scribble(t, img, twin, 72, 100)
+		if err := errors.Join(img.Flush(t.Context()), txn.Commit(t.Context()), img.Close(), txn.Close()); err != nil {
+			t.Fatal(err)
+		}
+		l.write("twin.raw", twin)
+		l.img("compare -f raw -F vmdk @twin.raw @disk.vmdk")
+	}
+}
+
+// TestUpdateFull fills a disk whose file cannot grow to where a table could point.
+func TestUpdateFull(t *testing.T) {
+	f := imagefmttest.NewFolder()
+	f.Put("x.vmdk", sparseWithout(true))
+	if err := f.Get("x.vmdk").Truncate(1<<32*sectorSize - 3*grainBytes); err != nil {
+		t.Fatal(err)
+	}
+	f.Put("disk.vmdk", text(typeSplitSparse, extentText(3*65536+8, "SPARSE", "x.vmdk")))
+	img := openUpdate(t, f)
+	if _, err := img.WriteAt([]byte("x"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := img.WriteAt(bytes.Repeat([]byte("x"), 3*grainBytes), 0); !errors.Is(err, ondisk.ErrNoSpace) {
+		t.Errorf("%v", err)
+	}
 }
