@@ -38,10 +38,12 @@ func (c *checker) fixedTables() {
 	if !c.sameTables {
 		c.result.AddCorrupt(ondisk.At(layer, "region table", regionOffset2).Corrupt("one of the two is not valid, or they differ"))
 	}
-	c.result.End = fixedArea
-	for _, r := range [...]region{c.log, c.bat, c.regions.metadata} {
-		c.result.End = max(c.result.End, r.end())
+	c.result.End = max(c.bat.end(), c.regions.metadata.end())
+	if err := c.log.check(ondisk.At(layer, "header", c.hdr.off), c.view.Size()); err != nil {
+		c.result.AddCorrupt(err)
+		return
 	}
+	c.result.End = max(c.result.End, c.log.end())
 }
 
 // entries checks the BAT.

@@ -1,6 +1,7 @@
 package vhdx
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -200,14 +201,14 @@ var patches = []int64{headerOffset2, regionOffset1, smallMetadata, smallItems, s
 
 // FuzzOpen puts bytes over the structures of an image and seals them again.
 func FuzzOpen(f *testing.F) {
-	base := small(f).Bytes()
+	base := tiny(f).Bytes()
+	pages := pagesOf(base)
 	for i, off := range patches {
 		f.Add(uint8(i), base[off:off+256], true)
 	}
 	f.Add(uint8(4), []byte{7, 0, 0x40, 0, 0, 0, 0, 0}, true)
 	f.Fuzz(func(t *testing.T, place uint8, patch []byte, reseal bool) {
-		file := imagefmttest.NewFolder().Put("x", nil)
-		sparse(t, file, base)
+		file := fresh(t, int64(len(base)), pages)
 		must(t, file, patch[:min(len(patch), 4096)], patches[int(place)%len(patches)])
 		if reseal {
 			resealAll(t, file)
@@ -216,17 +217,38 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// sparse writes the pages of content that are not zeros.
-func sparse(t testing.TB, f *imagefmttest.MemFile, content []byte) {
-	t.Helper()
+// pagesOf is what [fresh] copies of an image: its pages that are not zeros.
+func pagesOf(content []byte) []piece {
+	var pages []piece
 	for off := 0; off < len(content); off += pageSize {
 		if p := content[off:min(len(content), off+pageSize)]; !ondisk.IsZero(p) {
-			must(t, f, p, int64(off))
+			pages = append(pages, piece{int64(off), p})
 		}
 	}
-	if err := f.Truncate(int64(len(content))); err != nil {
+	return pages
+}
+
+// fresh is a file of the given size with these pages.
+func fresh(t testing.TB, size int64, pages []piece) *imagefmttest.MemFile {
+	t.Helper()
+	f := imagefmttest.NewSource("x", nil)
+	for _, p := range pages {
+		must(t, f, p.data, p.off)
+	}
+	if err := f.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+// tiny is [small] with next to no data.
+func tiny(t testing.TB) *imagefmttest.MemFile {
+	t.Helper()
+	sink := imagefmttest.NewSink("x")
+	content := make([]byte, 4<<20)
+	content[5], content[1<<20] = 1, 2
+	create(t, sink, content, "block_size=1M")
+	return sink.File()
 }
 
 // resealAll mends the checksums of headers and region tables.
@@ -244,7 +266,7 @@ func resealAll(t testing.TB, f *imagefmttest.MemFile) {
 
 // FuzzLog makes logs of entries out of bytes, and mends their checksums.
 func FuzzLog(f *testing.F) {
-	seed := small(f)
+	seed := tiny(f)
 	l := newLogWriter(f, seed, 0)
 	page := pattern(logSector, 1)
 	f.Add(l.entry(change{off: smallPayload, data: page}, change{off: smallBAT, n: 8192}), uint16(0))
@@ -252,9 +274,9 @@ func FuzzLog(f *testing.F) {
 	l.seq++
 	f.Add(l.entry(change{off: 0, n: 1 << 40}), uint16(1))
 	base := seed.Bytes()
+	pages := pagesOf(base)
 	f.Fuzz(func(t *testing.T, log []byte, at uint16) {
-		file := imagefmttest.NewFolder().Put("x", nil)
-		sparse(t, file, base)
+		file := fresh(t, int64(len(base)), pages)
 		log = append([]byte(nil), log[:min(len(log), 64<<10)]...)
 		for off := 0; off+logHeaderSize <= len(log); {
 			n := int(le.Uint32(log[off+8:]))
@@ -286,4 +308,47 @@ func FuzzLocator(f *testing.F) {
 		}
 		l.linkedTo(guid{})
 	})
+}
+
+// TestConcurrent reads by many goroutines, through a cache that is too small,
+// while one writes to another place.
+func TestConcurrent(t *testing.T) {
+	content := pattern(6<<20, 3)
+	sink := imagefmttest.NewSink("x")
+	create(t, sink, content, "block_size=1M")
+	img, err := Format{}.Update(context.Background(), sink.File(), imagefmt.OpenOptions{Limits: ondisk.Limits{Cache: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const half = 3 << 20
+	done := make(chan error, 5)
+	for k := range int64(4) {
+		go func() {
+			buf := make([]byte, 10_000)
+			for i := range int64(100) {
+				off := (i*7919*int64(len(buf)) + k) % (half - int64(len(buf)))
+				err := ondisk.Full(img, buf, off)
+				if err == nil && !bytes.Equal(buf, content[off:off+int64(len(buf))]) {
+					err = errors.New("content differs")
+				}
+				if err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+	}
+	go func() {
+		var err error
+		for i := int64(0); i < 100 && err == nil; i++ {
+			_, err = img.WriteAt(bytes.Repeat([]byte{byte(i)}, 5000), half+i*7000)
+		}
+		done <- err
+	}()
+	for range 5 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -49,7 +49,7 @@ func TestRead(t *testing.T) {
 }
 
 // expectMap wants the map to agree with the extents, and to know where bytes lie.
-func expectMap(t *testing.T, img imagefmt.Image) {
+func expectMap(t testing.TB, img imagefmt.Image) {
 	t.Helper()
 	at := int64(0)
 	for e, err := range imagefmt.Map(context.Background(), img, 0, img.Size()) {
@@ -61,7 +61,7 @@ func expectMap(t *testing.T, img imagefmt.Image) {
 			if err != nil || x.Kind != blockdev.Zero {
 				t.Errorf("%+v is not zeros: %+v, %v", e, x, err)
 			}
-		} else if e.HostOff < fixedArea || e.File == "" {
+		} else if e.HostOff < fixedArea && !img.Info().Dirty || e.File == "" {
 			t.Errorf("%+v", e)
 		}
 		at = e.End()
