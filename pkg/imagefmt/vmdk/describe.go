@@ -14,6 +14,7 @@ func (h *head) describe() imagefmt.Info {
 		VirtualSize: h.size,
 		Features:    h.features(),
 		Notices:     h.notices(),
+		Encrypted:   h.desc.encrypted,
 	}
 	if h.desc.hasParent() {
 		info.Backing = &imagefmt.Reference{Name: h.desc.parentHint, Format: layer}

@@ -22,6 +22,7 @@ type descriptor struct {
 	parentHint string // parentFileNameHint
 	trackPath  string // changeTrackPath: where VMware notes changed blocks
 	extents    []extentLine
+	encrypted  bool
 	ddb        []keyValue // the disk database, in order, keys without "ddb."
 
 	cidDigits    textSpan // of the CID in the text
@@ -91,7 +92,7 @@ func parseDescriptor(text []byte) (*descriptor, error) {
 		}
 		off = end + 1
 	}
-	if !seen["cid"] || d.createType == "" {
+	if !d.encrypted && (!seen["cid"] || d.createType == "") {
 		return nil, ondisk.At(layer, "descriptor", ondisk.NoOffset).Corrupt("it has no CID or no createType")
 	}
 	return d, nil
@@ -158,6 +159,8 @@ func (d *descriptor) set(key, value string, at textSpan) (err error) {
 		d.createType = value
 	case "parentfilenamehint":
 		d.parentHint = value
+	case "encryption.keysafe", "encryption.data":
+		d.encrypted = true // and so are all other keys, by Workstation
 	case "changetrackpath":
 		d.trackPath = value
 	default:
@@ -172,6 +175,9 @@ func (d *descriptor) setDDB(key, value string, at textSpan) {
 		return
 	}
 	d.ddb = append(d.ddb, keyValue{name, value})
+	if name == "iofilters" && strings.Contains(value, "vmwarevmcrypt") {
+		d.encrypted = true // the data are, by vSphere
+	}
 	if name == "longcontentid" && len(value) == 32 {
 		d.longIDDigits = textSpan{at.off + 24, 8}
 		tail, _ := strconv.ParseUint(value[24:], 16, 32)

@@ -74,6 +74,9 @@
 // What lies beyond the end of a file reads as zeros in QEMU; here the image is
 // truncated and refused. QEMU's own images have their last grain whole.
 //
+// A descriptor inside a sparse extent describes that extent and nothing else. QEMU
+// follows one in an extent of no size to other files.
+//
 // QEMU ends a stream without end marker or footer, its directory is in front. A
 // stream that has its directory at the end and ends early has neither: refused.
 //

@@ -140,6 +140,8 @@ func TestRefuseDescriptor(t *testing.T) {
 		{"version=1", "version=9", ondisk.ErrUnsupported},
 		{"createType", "makeType", ondisk.ErrCorrupt},
 		{"parentCID=ffffffff", "parentCID=1", ondisk.ErrCorrupt},
+		{"CID=12345678\nparentCID=ffffffff", "encryption.keySafe = \"vmware:key/list/x\"", ondisk.ErrEncrypted},
+		{"#DDB", "ddb.iofilters = \"vmwarevmcrypt\"", ondisk.ErrEncrypted},
 	} {
 		content := strings.Replace(string(text(typeMonolithicFlat, `RW 1 FLAT "a.bin" 0`)), tt.old, tt.new, 1)
 		if _, err := openMemory(f.Put("disk.vmdk", []byte(content))); !errors.Is(err, tt.want) {

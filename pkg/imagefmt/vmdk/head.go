@@ -55,7 +55,7 @@ func readTextHead(src blockdev.Device, limits ondisk.Limits) (*head, error) {
 	if h.desc, err = parseDescriptor(text); err != nil {
 		return nil, err
 	}
-	if len(h.desc.extents) == 0 {
+	if len(h.desc.extents) == 0 && !h.desc.encrypted {
 		return nil, ondisk.At(layer, "descriptor", 0).Corrupt("it lists no extents")
 	}
 	for _, x := range h.desc.extents {
@@ -99,7 +99,7 @@ func readSparseHead(src blockdev.Device, limits ondisk.Limits) (*head, error) {
 	if h.desc, err = parseDescriptor(text); err != nil {
 		return nil, err
 	}
-	if x := h.desc.extents; len(x) != 1 || x[0].kind != extentSparse {
+	if x := h.desc.extents; !h.desc.encrypted && (len(x) != 1 || x[0].kind != extentSparse) {
 		return nil, ondisk.At(layer, "descriptor", h.textAt).Unsupported("it lies in an extent and lists others")
 	}
 	return h, nil
@@ -108,6 +108,9 @@ func readSparseHead(src blockdev.Device, limits ondisk.Limits) (*head, error) {
 // refusal says why a disk of this type is not opened. Types that are not listed
 // are refused, too: what they mean is not known.
 func (h *head) refusal() error {
+	if h.desc.encrypted {
+		return ondisk.At(layer, "descriptor", h.textAt).Encrypted("the disk is encrypted by VMware, which is not supported; decrypt it there")
+	}
 	at := ondisk.At(layer, "descriptor", h.textAt).In("createType")
 	switch strings.ToLower(h.desc.createType) {
 	case "monolithicsparse", "monolithicflat", "streamoptimized", "custom",

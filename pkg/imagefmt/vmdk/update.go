@@ -22,6 +22,9 @@ func (Format) Update(ctx context.Context, file imagefmt.File, opts imagefmt.Open
 	if err != nil {
 		return nil, err
 	}
+	if err := h.refusal(); err != nil {
+		return nil, err
+	}
 	if err := h.updatable(); err != nil {
 		return nil, err
 	}
