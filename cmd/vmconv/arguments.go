@@ -15,9 +15,9 @@ type imageFlags struct {
 	format   string   // -f
 	root     string   // --root
 	machine  string   // --vm
+	disk     int      // --disk, from 1; 0 is the only one
 	mounts   []string // -m
 	external bool     // --allow-external
-	alone    bool     // no other file is opened, whatever the image names
 	spool    string   // folder for streams; "" where big temporary files go
 }
 
@@ -25,9 +25,13 @@ func (f *imageFlags) register(set *pflag.FlagSet) {
 	set.StringArrayVarP(&f.disks, "add", "a", nil, "a `DISK` of the machine, in order; arguments are then guest paths")
 	set.StringVarP(&f.format, "format", "f", "", "input `FORMAT`; without it the image is probed")
 	set.StringVar(&f.root, "root", "", "which system, by its root's `DEV` or UUID, where a disk holds several")
-	set.StringVar(&f.machine, "vm", "", "which machine, by `NAME`, where a description holds several")
+	f.registerMachine(set)
 	set.StringArrayVarP(&f.mounts, "mount", "m", nil, "use filesystem `DEV[:/MNT]` and look for no system")
 	f.registerExternal(set)
+}
+
+func (f *imageFlags) registerMachine(set *pflag.FlagSet) {
+	set.StringVar(&f.machine, "vm", "", "which machine, by `NAME`, where a description holds several")
 }
 
 func (f *imageFlags) registerExternal(set *pflag.FlagSet) {

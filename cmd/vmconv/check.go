@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vmconv/vmconv/pkg/convert/machine"
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
@@ -32,7 +33,7 @@ func newCheck(a *app) *cobra.Command {
 		Use:   "check IMAGE...",
 		Short: "Check the tables of disk images",
 		Long: `Check the tables of disk images: that what they point at exists, belongs to one
-block only and is counted right. Nothing is repaired or written. Exit code 0
+block only and is counted right; of a machine, all of its disks. Nothing is repaired or written. Exit code 0
 means that all is well, 1 that room is lost but no data, 4 that an image is
 corrupt.`,
 		Example: `  vmconv check disk.qcow2
@@ -44,39 +45,78 @@ corrupt.`,
 			}
 			var images []checkedImage
 			for _, path := range args {
-				c, err := a.check(cmd.Context(), &f, path)
+				found, err := a.check(cmd.Context(), &f, path)
 				if err != nil {
 					return err
 				}
-				images = append(images, c)
+				images = append(images, found...)
 			}
 			return a.printChecked(images, asJSON)
 		},
 	}
 	cmd.Flags().StringVarP(&f.format, "format", "f", "", "input `FORMAT`; without it the image is probed")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	f.registerMachine(cmd.Flags())
 	f.registerExternal(cmd.Flags())
 	return cmd
 }
 
-func (a *app) check(ctx context.Context, f *imageFlags, path string) (c checkedImage, err error) {
+// check checks a disk image, or all disks of a machine.
+func (a *app) check(ctx context.Context, f *imageFlags, path string) ([]checkedImage, error) {
 	src, _, err := a.openSource(ctx, f, path)
 	if err != nil {
-		return c, err
+		return nil, err
+	}
+	kind, err := machine.KindOf(ctx, src, a.machineOptions(f))
+	if err == nil && kind != machine.Image {
+		return a.checkMachine(ctx, f, src, path)
 	}
 	defer src.Close()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	format, err := a.registry.Choose(src, f.format)
 	if err != nil {
-		return c, err
+		return nil, err
 	}
-	c = checkedImage{File: path, Format: format.Name()}
+	c, err := a.checkImage(ctx, format, src, path)
+	return []checkedImage{c}, err
+}
+
+// checkMachine owns src.
+func (a *app) checkMachine(ctx context.Context, f *imageFlags, src imagefmt.Source, path string) ([]checkedImage, error) {
+	m, err := machine.Open(ctx, src, a.machineOptions(f))
+	if err != nil {
+		src.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	defer m.Close()
+	var out []checkedImage
+	for _, d := range m.Disks {
+		c := checkedImage{File: d.Name, Format: d.Image.Info().Format}
+		if d.File != nil {
+			format, err := a.registry.Lookup(c.Format)
+			if err != nil {
+				return nil, err
+			}
+			if c, err = a.checkImage(ctx, format, d.File, d.Name); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func (a *app) checkImage(ctx context.Context, format imagefmt.Format, src imagefmt.Source, name string) (checkedImage, error) {
+	c := checkedImage{File: name, Format: format.Name()}
 	checker, ok := format.(imagefmt.Checker)
 	if !ok {
 		return c, nil
 	}
 	r, err := checker.Check(ctx, src, imagefmt.OpenOptions{}, a.ui.progress.observe)
 	if err != nil {
-		return c, fmt.Errorf("%s: %w", path, err)
+		return c, fmt.Errorf("%s: %w", name, err)
 	}
 	c.Checked, c.Corruptions, c.Leaks, c.Corrupt, c.Leaked = true, r.Corruptions, r.Leaks, r.Corrupt, r.Leaked
 	c.Allocated, c.Blocks, c.End = r.Allocated, r.Blocks, r.End

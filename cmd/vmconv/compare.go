@@ -36,17 +36,17 @@ shorter goes on with zeros, unless --strict is given. Exit code 0 means the same
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.ui.json = asJSON
-			x, err := a.openDisk(cmd.Context(), &f, args[0], nil)
+			x, err := a.openOneDisk(cmd.Context(), &f, args[0])
 			if err != nil {
 				return err
 			}
-			defer x.image.Close()
-			second.external = f.external
-			y, err := a.openDisk(cmd.Context(), &second, args[1], nil)
+			defer x.Close()
+			second.external, second.machine, second.disk = f.external, f.machine, f.disk
+			y, err := a.openOneDisk(cmd.Context(), &second, args[1])
 			if err != nil {
 				return err
 			}
-			defer y.image.Close()
+			defer y.Close()
 			r := comparison{Schema: "vmconv.compare/1", Images: args, Sizes: []int64{x.image.Size(), y.image.Size()}}
 			first, err := convert.Compare(cmd.Context(), x.image, y.image, a.ui.progress.observe)
 			if err != nil {
@@ -66,6 +66,8 @@ shorter goes on with zeros, unless --strict is given. Exit code 0 means the same
 	set.StringVarP(&second.format, "second-format", "F", "", "`FORMAT` of the second image")
 	set.BoolVarP(&strict, "strict", "s", false, "disks of different sizes are different")
 	set.BoolVar(&asJSON, "json", false, "print JSON")
+	f.registerMachine(set)
+	f.registerDisk(set)
 	f.registerExternal(set)
 	return cmd
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vmconv/vmconv/pkg/convert"
+	"github.com/vmconv/vmconv/pkg/convert/machine"
 	"github.com/vmconv/vmconv/pkg/convert/target"
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
@@ -296,7 +297,7 @@ func (a *app) writeAll(ctx context.Context, f *convertFlags, s *session, p *conv
 func (a *app) writeVerified(ctx context.Context, f *convertFlags, s *session, p *convert.Prepared, dests []convert.Destination, outs *outputs) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if s.machine != nil && !slices.Contains(f.accept, "manifest") {
-		g.Go(func() error { return s.machine.Verify(ctx) })
+		g.Go(func() error { return a.verifyManifest(ctx, s.machine, s.disks[0].path) })
 	}
 	g.Go(func() error {
 		for _, dst := range dests {
@@ -307,6 +308,14 @@ func (a *app) writeVerified(ctx context.Context, f *convertFlags, s *session, p 
 		return nil
 	})
 	return g.Wait()
+}
+
+func (a *app) verifyManifest(ctx context.Context, m *machine.Machine, name string) error {
+	v, err := m.Verify(ctx, ondisk.Limits{})
+	for _, file := range v.Absent {
+		a.ui.warn(name, "manifest", fmt.Sprintf("the manifest names %s, which is not there", file))
+	}
+	return err
 }
 
 // outputs is the set of host files that one conversion makes.

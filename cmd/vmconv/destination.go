@@ -91,7 +91,7 @@ func (a *app) layer(s *session, dests []convert.Destination) error {
 			if d.Creator.Name() != "qcow2" {
 				return usagef("--overlay writes qcow2, not %s", d.Creator.Name())
 			}
-			if wrapper.Trim(src.path) != src.path {
+			if src.packed || wrapper.Trim(src.path) != src.path {
 				return usagef("--overlay needs a source that QEMU can read: %s is packed", src.path)
 			}
 			format, err := convert.BackingFormat(src.image.Info())
@@ -210,6 +210,9 @@ func outputPath(output, name, ext string) string {
 // besides is what the names of the other outputs begin with: those of the disk
 // without its extension, or the machine's when the disk is a block device.
 func besides(disk, name string) string {
+	if disk == stdinName {
+		return name
+	}
 	if info, err := os.Stat(disk); err == nil && !info.Mode().IsRegular() {
 		return name
 	}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/vmconv/vmconv/pkg/convert/machine"
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 )
 
@@ -15,42 +17,62 @@ func newInfo(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "info IMAGE...",
-		Short: "Describe disk images",
+		Short: "Describe disk images and machines",
 		Long: `Describe disk images: format, sizes, features, what they refer to. Only the
-named files are opened, never a backing or data file that an image names.`,
+named files are opened, never a backing or data file that an image names.
+
+Of an appliance or the description of a machine, what the machine is and what its
+disks are.`,
 		Example: `  vmconv info disk.qcow2
+  vmconv info web.ova
   vmconv info --json *.qcow2`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.ui.json = asJSON
 			if len(args) == 0 {
 				return usagef("which image? vmconv info IMAGE...")
 			}
-			var infos []imageInfo
+			r := infoReport{Schema: "vmconv.info/1", Images: []imageInfo{}}
 			for _, path := range args {
-				info, err := a.describe(cmd, &f, path)
-				if err != nil {
+				if err := a.describe(cmd.Context(), &f, path, &r); err != nil {
 					return err
 				}
-				infos = append(infos, info)
 			}
 			if asJSON {
-				return a.printJSON(struct {
-					Schema string      `json:"schema"`
-					Images []imageInfo `json:"images"`
-				}{"vmconv.info/1", infos})
+				return a.printJSON(r)
 			}
-			for i, info := range infos {
-				if i > 0 {
-					fmt.Fprintln(a.stdout)
-				}
-				renderInfo(a.stdout, info)
-			}
-			return nil
+			return r.render(a.stdout)
 		},
 	}
 	cmd.Flags().StringVarP(&f.format, "format", "f", "", "input `FORMAT`; without it the image is probed")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	f.registerMachine(cmd.Flags())
 	return cmd
+}
+
+// infoReport is what info prints: first the images, then the machines, as they
+// were named.
+type infoReport struct {
+	Schema   string        `json:"schema"`
+	Images   []imageInfo   `json:"images"`
+	Machines []machineInfo `json:"machines,omitempty"`
+}
+
+func (r *infoReport) render(w io.Writer) error {
+	var parts []string
+	for _, i := range r.Images {
+		parts = append(parts, renderedBy(renderInfo, i))
+	}
+	for _, m := range r.Machines {
+		parts = append(parts, renderedBy(renderMachine, m))
+	}
+	_, err := io.WriteString(w, strings.Join(parts, "\n"))
+	return err
+}
+
+func renderedBy[T any](render func(io.Writer, T), v T) string {
+	var b strings.Builder
+	render(&b, v)
+	return b.String()
 }
 
 // imageInfo is an image with its file.
@@ -60,22 +82,35 @@ type imageInfo struct {
 	imagefmt.Info
 }
 
-func (a *app) describe(cmd *cobra.Command, f *imageFlags, path string) (imageInfo, error) {
-	f.alone = true
-	src, _, err := a.openSource(cmd.Context(), f, path)
+// describe adds what lies at path to the report.
+func (a *app) describe(ctx context.Context, f *imageFlags, path string, r *infoReport) error {
+	src, _, err := a.openSource(ctx, f, path)
 	if err != nil {
-		return imageInfo{}, err
+		return err
 	}
 	defer src.Close()
+	kind, err := machine.KindOf(ctx, src, a.machineOptions(f))
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if kind != machine.Image {
+		m, err := machine.Describe(ctx, src, a.machineOptions(f))
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		r.Machines = append(r.Machines, newMachineInfo(path, src.Size(), m))
+		return nil
+	}
 	format, err := a.registry.Choose(src, f.format)
 	if err != nil {
-		return imageInfo{}, err
+		return err
 	}
-	info, err := imagefmt.Describe(cmd.Context(), format, src, imagefmt.OpenOptions{})
+	info, err := imagefmt.Describe(ctx, format, src, imagefmt.OpenOptions{})
 	if err != nil {
-		return imageInfo{}, fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return imageInfo{File: path, FileSize: src.Size(), Info: info}, nil
+	r.Images = append(r.Images, imageInfo{File: path, FileSize: src.Size(), Info: info})
+	return nil
 }
 
 func renderInfo(w io.Writer, i imageInfo) {

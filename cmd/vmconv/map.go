@@ -43,11 +43,11 @@ compressed; in which file of a chain, and where. Holes are left out without
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.ui.json = asJSON
-			d, err := a.openDisk(cmd.Context(), &f, args[0], nil)
+			d, err := a.openOneDisk(cmd.Context(), &f, args[0])
 			if err != nil {
 				return err
 			}
-			defer d.image.Close()
+			defer d.Close()
 			out := bufio.NewWriter(a.stdout)
 			if asJSON {
 				err = mapAsJSON(cmd.Context(), out, d.image)
@@ -62,6 +62,8 @@ compressed; in which file of a chain, and where. Holes are left out without
 	}
 	cmd.Flags().StringVarP(&f.format, "format", "f", "", "input `FORMAT`; without it the image is probed")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
+	f.registerMachine(cmd.Flags())
+	f.registerDisk(cmd.Flags())
 	f.registerExternal(cmd.Flags())
 	return cmd
 }

@@ -42,11 +42,11 @@ is compressed, takes less. No data is read.`,
 				}
 				disk = blockdev.Zeros(n)
 			} else {
-				d, err := a.openDisk(cmd.Context(), &f.image, args[0], nil)
+				d, err := a.openOneDisk(cmd.Context(), &f.image, args[0])
 				if err != nil {
 					return err
 				}
-				defer d.image.Close()
+				defer d.Close()
 				disk = d.image
 			}
 			m, err := convert.Measure(cmd.Context(), disk, file.Creator, file.Options)
@@ -60,6 +60,8 @@ is compressed, takes less. No data is read.`,
 	set.StringVarP(&f.image.format, "format", "f", "", "input `FORMAT`; without it the image is probed")
 	set.StringVar(&size, "size", "", "measure an empty disk of `SIZE` bytes (K, M, G, T for powers of 1024)")
 	f.registerOutput(set)
+	f.image.registerMachine(set)
+	f.image.registerDisk(set)
 	f.image.registerExternal(set)
 	set.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

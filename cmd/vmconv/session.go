@@ -40,7 +40,8 @@ type session struct {
 
 type disk struct {
 	path    string
-	source  imagefmt.Source
+	files   []imagefmt.Source // of the host, that the user or the description names
+	packed  bool              // it lies inside an archive
 	image   imagefmt.Image
 	update  imagefmt.WritableImage // of readWrite; the same as image
 	overlay *blockdev.Overlay
@@ -86,33 +87,58 @@ func (a *app) openInto(ctx context.Context, s *session, f *imageFlags, paths []s
 
 // openMachineSource opens a SOURCE, which may be more than a disk image.
 func (a *app) openMachineSource(ctx context.Context, s *session, f *imageFlags, path string) error {
-	src, named, err := a.openSource(ctx, f, path)
+	m, named, err := a.openSourceMachine(ctx, f, path)
 	if err != nil {
 		return err
-	}
-	m, err := machine.Open(ctx, src, machine.Options{
-		Registry: a.registry, Format: f.format, Name: f.machine,
-		Unpack: func(ctx context.Context, src imagefmt.Source) (imagefmt.Source, error) { return a.unpack(ctx, f, src) },
-	})
-	if err != nil {
-		src.Close()
-		return fmt.Errorf("%s: %w", path, err)
 	}
 	s.machine = m
 	for _, text := range m.Warnings {
 		a.ui.warn(path, "description", text)
 	}
 	for _, d := range m.Disks {
-		name := d.Name
-		if m.Kind == machine.Image {
-			name = path
-		}
-		s.disks = append(s.disks, &disk{path: name, source: named, image: d.Image})
+		s.disks = append(s.disks, sourceDisk(m, d, path, named))
 	}
 	return nil
 }
 
-// openDisk opens one disk image, for changes when there is a transaction.
+// openSourceMachine opens what is at path; named is the file that the user named.
+func (a *app) openSourceMachine(ctx context.Context, f *imageFlags, path string) (*machine.Machine, imagefmt.Source, error) {
+	src, named, err := a.openSource(ctx, f, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := machine.Open(ctx, src, a.machineOptions(f))
+	if err != nil {
+		src.Close()
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, named, nil
+}
+
+func (a *app) machineOptions(f *imageFlags) machine.Options {
+	return machine.Options{
+		Registry: a.registry, Format: f.format, Name: f.machine,
+		Unpack: func(ctx context.Context, src imagefmt.Source) (imagefmt.Source, error) {
+			return a.unpackFile(ctx, f, src)
+		},
+	}
+}
+
+// sourceDisk is a disk of the machine at path.
+func sourceDisk(m *machine.Machine, d machine.Disk, path string, named imagefmt.Source) *disk {
+	out := &disk{path: d.Name, files: []imagefmt.Source{named}, image: d.Image}
+	if m.Kind == machine.Image {
+		out.path = path
+		return out
+	}
+	if out.packed = m.Kind == machine.OVA || m.Kind == machine.XVA; !out.packed {
+		out.files = append(out.files, d.Files...)
+	}
+	return out
+}
+
+// openDisk opens a disk image that -a named, for changes when there is a
+// transaction.
 func (a *app) openDisk(ctx context.Context, f *imageFlags, path string, txn *osfile.Txn) (*disk, error) {
 	if txn != nil {
 		return a.openForUpdate(ctx, f, path, txn)
@@ -121,12 +147,25 @@ func (a *app) openDisk(ctx context.Context, f *imageFlags, path string, txn *osf
 	if err != nil {
 		return nil, err
 	}
-	img, err := a.registry.Open(ctx, src, f.format, imagefmt.OpenOptions{})
+	img, err := a.openImage(ctx, f, src)
 	if err != nil {
 		src.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &disk{path: path, source: named, image: img}, nil
+	return &disk{path: path, files: []imagefmt.Source{named}, image: img}, nil
+}
+
+// openImage opens what has to be a disk, since -a builds a machine of disks. An
+// export of XenServer with one disk is an image, too.
+func (a *app) openImage(ctx context.Context, f *imageFlags, src imagefmt.Source) (imagefmt.Image, error) {
+	kind, err := machine.KindOf(ctx, src, a.machineOptions(f))
+	switch {
+	case err != nil:
+		return nil, err
+	case kind != machine.Image && kind != machine.XVA:
+		return nil, ondisk.Because(ondisk.ErrUnsupported, "it is no disk but a machine (%s): name it as SOURCE, without -a", kind)
+	}
+	return a.registry.Open(ctx, src, f.format, imagefmt.OpenOptions{})
 }
 
 func (a *app) openForUpdate(ctx context.Context, f *imageFlags, path string, txn *osfile.Txn) (*disk, error) {
@@ -146,7 +185,7 @@ func (a *app) openForUpdate(ctx context.Context, f *imageFlags, path string, txn
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &disk{path: path, source: file, image: img, update: img}, nil
+	return &disk{path: path, files: []imagefmt.Source{file}, image: img, update: img}, nil
 }
 
 // onlyImages refuses what cannot be changed where it lies, before it is taken
@@ -159,7 +198,7 @@ func onlyImages(ctx context.Context, file imagefmt.Source) error {
 	if w != nil {
 		return ondisk.Because(ondisk.ErrUnsupported, "%s is packed with %s: unpack it first, or use convert", file.Name(), w)
 	}
-	kind, err := machine.Detect(ctx, file)
+	kind, err := machine.Detect(ctx, file, ondisk.Limits{})
 	if err != nil || kind == machine.Image {
 		return err
 	}
@@ -168,10 +207,7 @@ func onlyImages(ctx context.Context, file imagefmt.Source) error {
 
 // siblings is the policy about files that an image names.
 func (a *app) siblings(f *imageFlags) osfile.Options {
-	switch {
-	case f.alone:
-		return osfile.Options{Siblings: osfile.Nowhere}
-	case f.external:
+	if f.external {
 		return osfile.Options{Siblings: osfile.Anywhere}
 	}
 	return osfile.Options{}
@@ -222,9 +258,9 @@ func (s *session) devices() []blockdev.Device {
 }
 
 func (s *session) sources() []imagefmt.Source {
-	out := make([]imagefmt.Source, len(s.disks))
-	for i, d := range s.disks {
-		out[i] = d.source
+	var out []imagefmt.Source
+	for _, d := range s.disks {
+		out = append(out, d.files...)
 	}
 	return out
 }
@@ -233,8 +269,8 @@ func (s *session) sources() []imagefmt.Source {
 // by more people than what it was made from.
 func (s *session) mode() fs.FileMode {
 	mode := fs.FileMode(0o666)
-	for _, d := range s.disks {
-		mode &= osfile.Mode(d.source)
+	for _, src := range s.sources() {
+		mode &= osfile.Mode(src)
 	}
 	return mode | 0o600
 }

@@ -70,6 +70,20 @@ func (a *app) unpack(ctx context.Context, f *imageFlags, src imagefmt.Source) (i
 	}
 }
 
+// unpackFile takes one wrapper off a file that a description calls packed. It
+// owns src.
+func (a *app) unpackFile(ctx context.Context, f *imageFlags, src imagefmt.Source) (imagefmt.Source, error) {
+	defer src.Close()
+	w, err := detectWrapper(src)
+	switch {
+	case err != nil:
+		return nil, err
+	case w == nil:
+		return nil, ondisk.Because(ondisk.ErrCorrupt, "it is not packed, although the description says so")
+	}
+	return a.unpackOnce(ctx, f, w, src, wrapper.Trim(src.Name()))
+}
+
 func detectWrapper(src imagefmt.Source) (*wrapper.Wrapper, error) {
 	head := make([]byte, min(wrapper.HeadSize, src.Size()))
 	if len(head) == 0 {

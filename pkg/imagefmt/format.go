@@ -87,12 +87,13 @@ type Describer interface {
 	Describe(ctx context.Context, src Source, opts OpenOptions) (Info, error)
 }
 
-// Describe is what `info` prints. A format without [Describer] is opened.
+// Describe is what `info` prints. A format without [Describer] is opened, and no
+// other file with it.
 func Describe(ctx context.Context, f Format, src Source, opts OpenOptions) (Info, error) {
 	if d, ok := f.(Describer); ok {
 		return d.Describe(ctx, src, opts)
 	}
-	img, err := f.Open(ctx, keepOpen{src}, opts)
+	img, err := f.Open(ctx, lent{src}, opts)
 	if err != nil {
 		return Info{}, err
 	}
@@ -100,7 +101,11 @@ func Describe(ctx context.Context, f Format, src Source, opts OpenOptions) (Info
 	return img.Info(), nil
 }
 
-// keepOpen lends a source to an image that would close it.
-type keepOpen struct{ Source }
+// lent is a source for an image that would close it, and has no siblings.
+type lent struct{ Source }
 
-func (keepOpen) Close() error { return nil }
+func (lent) Close() error { return nil }
+
+func (l lent) Sibling(name string) (Source, error) {
+	return nil, ondisk.Because(ondisk.ErrBlocked, "%s names %q, and other files may not be opened", l.Name(), name)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
@@ -58,8 +59,8 @@ func (a *Archive) Lookup(name string) (Member, bool) {
 	return a.members[i], true
 }
 
-// Open is a member as a file of its own, whose siblings are the other members
-// and nothing else. Closing it leaves the archive open. A member that is not
+// Open is a member as a file of its own, whose siblings are the members in its
+// folder and below, and nothing else. Closing it leaves the archive open. A member that is not
 // there is fs.ErrNotExist.
 func (a *Archive) Open(name string) (imagefmt.Source, error) {
 	m, ok := a.Lookup(name)
@@ -70,7 +71,7 @@ func (a *Archive) Open(name string) (imagefmt.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &memberSource{archive: a, inner: inner, name: a.src.Name() + ":" + m.Name,
+	return &memberSource{archive: a, inner: inner, name: a.src.Name() + ":" + m.Name, folder: path.Dir(m.Name),
 		identity: fmt.Sprintf("%s+%d", a.src.Identity(), m.Off)}, nil
 }
 
@@ -82,6 +83,7 @@ type memberSource struct {
 	archive        *Archive
 	inner          blockdev.Device
 	name, identity string
+	folder         string // in the archive
 }
 
 var (
@@ -102,6 +104,10 @@ func (s *memberSource) NextExtent(off, n int64) (blockdev.Extent, error) {
 	return blockdev.NextExtent(s.inner, off, n)
 }
 
+// Sibling finds a member in the same folder of the archive.
 func (s *memberSource) Sibling(name string) (imagefmt.Source, error) {
+	if s.folder != "." {
+		name = path.Join(s.folder, name)
+	}
 	return s.archive.Open(name)
 }
