@@ -44,7 +44,12 @@ func (a *app) destination(f *convertFlags, t *target.Target, sources []string, n
 	first := outputPath(f.output, name, out.extension())
 	stem := besides(first, name)
 	d := convert.Destination{Target: t, Name: filepath.Base(stem), Path: first}
-	if out.appliance == convert.OVA || out.appliance == convert.XVA && len(sources) > 1 {
+	if err := checkAppliance(f, out.appliance, len(sources)); err != nil {
+		return d, err
+	}
+	// Options describe the machine around an XVA's only disk; without them, the
+	// source does.
+	if out.appliance == convert.OVA || out.appliance == convert.XVA && len(f.options) == 0 {
 		d.Appliance = out.appliance
 	}
 	for i, source := range sources {
@@ -65,6 +70,21 @@ func (a *app) destination(f *convertFlags, t *target.Target, sources []string, n
 	base, err := filepath.Abs(stem)
 	d.Kernel, d.Initramfs = base+".vmlinuz", base+".initrd"
 	return d, err
+}
+
+// checkAppliance refuses what would have no effect.
+func checkAppliance(f *convertFlags, kind convert.Appliance, disks int) error {
+	switch {
+	case kind == convert.OVA && f.output == stdinName:
+		return usagef("an OVA cannot be written to a pipe, since it begins with the sizes and digests of what follows: name a file with -o")
+	case kind == convert.OVA && slices.ContainsFunc(f.options, func(o string) bool { return strings.HasPrefix(o, "subformat=") }):
+		return usagef("the disks of an OVA are streamOptimized: it takes no --opt subformat")
+	case kind == convert.XVA && f.compress():
+		return usagef("an XVA is not compressed inside: leave -c out, and pack the whole file")
+	case kind == convert.XVA && disks > 1 && len(f.options) > 0:
+		return usagef("--opt describes a machine with one disk, and this one has %d", disks)
+	}
+	return nil
 }
 
 func (a *app) diskFile(f *convertFlags, out outputKind, source, path string) (convert.DiskFile, error) {

@@ -4,7 +4,7 @@
 //
 // The descriptor tells the sizes of the disks' files and the manifest their
 // digests, which nobody knows before they are written. So both get slots of a
-// fixed size, and are filled at the end: the sink has to be one that can go back.
+// fixed size and are filled at the end, and a pipe is refused.
 package ova
 
 import (
@@ -85,10 +85,14 @@ func (w *Writer) endDisk() error {
 	return nil
 }
 
-// Finish writes the descriptor and the manifest, and syncs.
+// Finish writes the descriptor and the manifest, when all disks are written, and
+// syncs.
 func (w *Writer) Finish(ctx context.Context) error {
 	if err := w.endDisk(); err != nil {
 		return err
+	}
+	if len(w.disks) < len(w.vm.Disks) {
+		return fmt.Errorf("ova: %d of %d disks are written", len(w.disks), len(w.vm.Disks))
 	}
 	for i, d := range w.disks {
 		w.vm.Disks[i].FileSize = d.inner.Size()
