@@ -12,7 +12,8 @@ import (
 	"github.com/vmconv/vmconv/pkg/imagefmt/testtool"
 )
 
-// command runs the program in this process.
+// command runs the program in this process. No test that runs in parallel may
+// start another one: until its exec it would hold the locks of our images.
 func command(t *testing.T, args ...string) string {
 	t.Helper()
 	var out, talk bytes.Buffer
