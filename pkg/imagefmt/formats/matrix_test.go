@@ -132,7 +132,9 @@ func newMatrix(t *testing.T) *matrix {
 // from reads one foreign image and writes it in every format.
 func (m *matrix) from(t *testing.T, f foreign) {
 	path := filepath.Join(t.TempDir(), "foreign."+f.format)
-	m.foreign(t, f, path)
+	if out, err := f.make(t, m.raw, path); err != nil {
+		t.Fatalf("qemu-img: %v\n%s", err, out)
+	}
 	src, err := osfile.Open(path, osfile.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -164,19 +166,11 @@ func (m *matrix) from(t *testing.T, f foreign) {
 	}
 }
 
-// foreign has qemu-img write the disk.
-func (m *matrix) foreign(t *testing.T, f foreign, path string) {
-	t.Helper()
-	out, err := m.tryForeign(t, f, path)
-	if err != nil {
-		t.Fatalf("qemu-img convert %s: %v\n%s", f.args, err, out)
-	}
-}
-
-func (m *matrix) tryForeign(t *testing.T, f foreign, path string) (string, error) {
+// make has qemu-img write the raw disk in its way.
+func (f foreign) make(t *testing.T, raw, path string) (string, error) {
 	// Nothing here has to survive a crash of the host.
 	args := append([]string{"convert", "-t", "unsafe", "-f", "raw", "-O", qemuName(f.format)}, strings.Fields(f.args)...)
-	return testtool.Try(t, "qemu-img", append(args, m.raw, path)...)
+	return testtool.Try(t, "qemu-img", append(args, raw, path)...)
 }
 
 // to writes the disk and judges what came out. An image of the same bytes as one
@@ -235,8 +229,10 @@ func (m *matrix) foreignRoom(t *testing.T, g target) int64 {
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "disk."+g.Extension())
 	f := foreign{g.Name(), strings.TrimPrefix(name, g.Name())}
-	if _, err := m.tryForeign(t, f, path); err != nil {
-		m.foreign(t, foreign{format: f.format}, path)
+	if _, err := f.make(t, m.raw, path); err != nil {
+		if out, err := (foreign{format: f.format}).make(t, m.raw, path); err != nil {
+			t.Fatalf("qemu-img: %v\n%s", err, out)
+		}
 	}
 	m.theirs[name] = room(t, dir)
 	return m.theirs[name]
