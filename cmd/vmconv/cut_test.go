@@ -192,12 +192,18 @@ func (c *cutEdit) runs() (out []blockRun) {
 
 // mix is the old image with some of the changes made.
 func (c *cutEdit) mix(runs []blockRun) folder {
-	mixed := maps.Clone(c.old)
+	mixed := folder{}
+	for name, old := range c.old {
+		size := len(old)
+		for _, r := range runs {
+			if r.name == name {
+				size = max(size, r.to)
+			}
+		}
+		mixed[name] = piece(old, 0, size)
+	}
 	for _, r := range runs {
-		size := max(len(mixed[r.name]), r.to)
-		content := piece(mixed[r.name], 0, size)
-		copy(content[r.from:], piece(c.new[r.name], r.from, r.to))
-		mixed[r.name] = content
+		copy(mixed[r.name][r.from:], piece(c.new[r.name], r.from, r.to))
 	}
 	return mixed
 }

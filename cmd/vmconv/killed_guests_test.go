@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,47 +64,82 @@ func TestGuestCutAtCalls(t *testing.T) {
 	mustEnv(t, "VMCONV")
 	testtool.Need(t, "strace", "qemu-img", "e2fsck")
 	lines := bytes.Repeat([]byte("old x\n"), 9000)
-	raw := newDisk(t, "24M", "ext4", system(map[string][]byte{"etc/hosts": []byte("old\n"), "etc/motd": lines}))
-	for _, format := range []string{"raw", "qcow2"} {
-		t.Run(format, func(t *testing.T) {
-			old := inFormat(t, raw, format)
-			img := filepath.Join(t.TempDir(), "disk."+format)
-			edit := []string{"edit", img, "/etc/hosts", "/etc/motd", "-e", "s/^old/new/g", "-e", "s/x$/yyyyyyyyyyyy/"}
-			was, cuts, after := "", 0, 0
+	raw := newDisk(t, "12M", "ext4", system(map[string][]byte{"etc/hosts": []byte("old\n"), "etc/motd": lines}))
+	for _, k := range kinds {
+		switch {
+		case os.Getenv("VMCONV_SOAK") != "":
+		case k.name == "raw", k.name == "qcow2", k.name == "vmdk-twoGbMaxExtentSparse":
+		default:
+			continue
+		}
+		t.Run(k.name, func(t *testing.T) {
+			c := callCutter{kind: k, img: k.of(t, raw)}
+			c.old = readFolder(t, c.img)
+			c.was = c.text(t)
 			for _, call := range []string{"pwrite64", "fsync", "unlinkat", "ftruncate", "openat"} {
-				for n := 1; ; n++ {
-					testtool.Run(t, "cp", old, img)
-					if was == "" {
-						was = wants(t, 0, []string{"cat", img, "/etc/hosts", "/etc/motd"}).stdout
-					}
-					r := wait(t, under([]string{"strace", "-f", "-o", "/dev/null", "-P", img, "-P", logOf(img), "-P", filepath.Dir(img),
-						"-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n)}, edit...))
-					if r.code == 0 {
-						break
-					}
-					if r.code != 128+9 {
-						t.Fatalf("%s %d: exit code %d\n%s", call, n, r.code, r.stderr)
-					}
-					cuts++
-					now := wants(t, 0, []string{"cat", img, "/etc/hosts", "/etc/motd"}).stdout
-					if now != was {
-						after++
-						if !strings.HasPrefix(now, "new\nnew yyyy") || strings.Contains(now, "old") {
-							t.Fatalf("%s %d: neither old nor new", call, n)
-						}
-					}
-					wants(t, 0, []string{"edit", img, "/etc/fstab", "-e", "s/defaults/noatime/"})
-					if wants(t, 0, []string{"cat", img, "/etc/hosts", "/etc/motd"}).stdout != now {
-						t.Fatalf("%s %d: the next edit shows something else", call, n)
-					}
-					judge(t, img, format)
-					alone(t, img)
+				for n := 1; c.cut(t, call, n); n++ {
+					c.check(t, fmt.Sprintf("%s %d", call, n))
 				}
 			}
-			t.Logf("%d cuts, %d after the log was complete", cuts, after)
-			if cuts < 8 || after < 4 {
+			t.Logf("%d cuts, %d after the log was complete", c.cuts, c.after)
+			if c.cuts < 8 || c.after < 4 {
 				t.Error("the cuts did not hit the writes")
 			}
 		})
+	}
+}
+
+// callCutter cuts one edit of an image at its system calls.
+type callCutter struct {
+	kind        kind
+	img         string
+	old         folder
+	was         string // the files of the edit before it
+	cuts, after int    // all of them, those that left new files
+}
+
+func (c *callCutter) text(t *testing.T) string {
+	t.Helper()
+	return wants(t, 0, []string{"cat", c.img, "/etc/hosts", "/etc/motd"}).stdout
+}
+
+// cut kills the edit at its nth such call on a file of the image, a log or the
+// folder. It reports whether there was one.
+func (c *callCutter) cut(t *testing.T, call string, n int) bool {
+	t.Helper()
+	c.old.write(t, c.img)
+	dir := filepath.Dir(c.img)
+	tool := []string{"strace", "-f", "-o", "/dev/null", "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), "-P", dir}
+	for name := range c.old {
+		path := filepath.Join(dir, name)
+		tool = append(tool, "-P", path, "-P", logOf(path))
+	}
+	r := wait(t, under(tool, "edit", c.img, "/etc/hosts", "/etc/motd", "-e", "s/^old/new/g", "-e", "s/x$/yyyyyyyyyyyy/"))
+	if r.code != 0 && r.code != 128+9 {
+		t.Fatalf("%s %d: exit code %d\n%s", call, n, r.code, r.stderr)
+	}
+	return r.code != 0
+}
+
+// check looks at what a cut left, and goes on from there.
+func (c *callCutter) check(t *testing.T, what string) {
+	t.Helper()
+	c.cuts++
+	now := c.text(t)
+	if now != c.was {
+		c.after++
+		if !strings.HasPrefix(now, "new\nnew yyyy") || strings.Contains(now, "old") {
+			t.Fatalf("%s: neither old nor new", what)
+		}
+	}
+	wants(t, 0, []string{"edit", c.img, "/etc/fstab", "-e", "s/defaults/noatime/"})
+	if c.text(t) != now {
+		t.Fatalf("%s: the next edit shows something else", what)
+	}
+	c.kind.judge(t, c.img)
+	for name := range readFolder(t, c.img) {
+		if c.old[name] == nil {
+			t.Fatalf("%s: %s was left", what, name)
+		}
 	}
 }
