@@ -125,9 +125,10 @@ func checksum(kind sumKind, p []byte) string {
 	return fmt.Sprintf("%016X", xxhash.Sum64(p))
 }
 
-// NextExtent knows the gaps between chunks, and the holes of the archive. Where
-// bytes lie on the host they can be copied without being compared with their
-// checksum.
+// NextExtent knows the gaps between chunks. A chunk with a checksum is data to
+// its end, wherever its bytes lie on the host: who copied them there, or left the
+// archive's holes out, would not compare them. One without has what the archive
+// has.
 func (m *image) NextExtent(off, n int64) (blockdev.Extent, error) {
 	if off < 0 || n <= 0 || off >= m.Size() || n > m.Size()-off {
 		return blockdev.Extent{}, fmt.Errorf("xva: extent %d+%d outside a disk of %d bytes", off, n, m.Size())
@@ -139,7 +140,11 @@ func (m *image) NextExtent(off, n int64) (blockdev.Extent, error) {
 	case off < c.pos:
 		return blockdev.Extent{Off: off, Len: min(n, c.pos-off), Kind: blockdev.Zero}, nil
 	}
-	e, err := blockdev.NextExtent(m.src, c.off+off-c.pos, min(n, c.end()-off))
+	n = min(n, c.end()-off)
+	if c.sum != noSum {
+		return blockdev.Extent{Off: off, Len: n, Kind: blockdev.Data}, nil
+	}
+	e, err := blockdev.NextExtent(m.src, c.off+off-c.pos, n)
 	if err != nil {
 		return blockdev.Extent{}, err
 	}
