@@ -38,6 +38,7 @@ var packages = map[string]string{
 	"tar":                "tar",
 	"python3":            "python3",
 	"sha1sum":            "coreutils",
+	"sha256sum":          "coreutils",
 	"xva-img":            "xva-img",
 	"xxhsum":             "xxhash",
 	"nbdkit":             "nbdkit",

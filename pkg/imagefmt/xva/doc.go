@@ -49,8 +49,8 @@
 //
 // # Quirks
 //
-// A chunk is compared with its checksum when all of it is read at once. What is
-// copied by its place on the host, or read in pieces, is not compared.
+// A chunk is compared with its checksum when all of it is read at once, as by a
+// conversion. What is read in pieces is not compared.
 //
 // An empty chunk keeps a slow connection alive. It takes a number, but no place
 // on the disk: all later chunks of the disk lie 1 MiB before what their number
