@@ -177,24 +177,33 @@ func loadFolder(t *testing.T, dir string) *imagefmttest.Folder {
 			return err
 		}
 		defer in.Close()
-		f, page := folder.Put(e.Name(), nil), make([]byte, 4096)
-		for off := int64(0); ; off += int64(len(page)) {
-			n, err := in.ReadAt(page, off)
-			if err != nil && err != io.EOF {
-				return err
-			}
-			if !ondisk.IsZero(page[:n]) {
-				f.WriteAt(page[:n], off)
-			}
-			if err == io.EOF {
-				return f.Truncate(off + int64(n))
-			}
-		}
+		return putSparse(folder.Put(e.Name(), nil), in)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return folder
+}
+
+// putSparse writes what r has to f; pages of zeros become holes.
+func putSparse(f *imagefmttest.MemFile, r io.Reader) error {
+	page := make([]byte, 4096)
+	for off := int64(0); ; {
+		n, err := io.ReadFull(r, page)
+		if !ondisk.IsZero(page[:n]) {
+			if _, err := f.WriteAt(page[:n], off); err != nil {
+				return err
+			}
+		}
+		off += int64(n)
+		switch err {
+		case nil:
+		case io.EOF, io.ErrUnexpectedEOF:
+			return f.Truncate(off)
+		default:
+			return err
+		}
+	}
 }
 
 // pyqcow prints where libqcow reads something else from the second file than lies
