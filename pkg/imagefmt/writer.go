@@ -42,15 +42,7 @@ func Allocate(s Sink, off, n int64, full bool) error {
 			return err
 		}
 	}
-	zeros := make([]byte, min(n, 1<<20))
-	for end := off + n; off < end; {
-		p := zeros[:min(int64(len(zeros)), end-off)]
-		if _, err := s.WriteAt(p, off); err != nil {
-			return err
-		}
-		off += int64(len(p))
-	}
-	return nil
+	return WriteZeros(s, off, n)
 }
 
 // Creator is a format that can be written.

@@ -62,3 +62,25 @@ func IsZero(p []byte) bool {
 	}
 	return bytes.Equal(p[:len(p)-head], p[head:])
 }
+
+// PageSize is how many zeros, aligned, are worth a hole: the block size of nearly
+// all file systems.
+const PageSize = 4096
+
+// DataRun finds the first run of pages in p that are not all zeros, as the range
+// [from, to) of p; without one, both are len(p). Pages are aligned on the disk or
+// in the file where p begins at off.
+func DataRun(p []byte, off int64) (from, to int) {
+	for from < len(p) && IsZero(p[from:pageEnd(p, off, from)]) {
+		from = pageEnd(p, off, from)
+	}
+	to = from
+	for to < len(p) && !IsZero(p[to:pageEnd(p, off, to)]) {
+		to = pageEnd(p, off, to)
+	}
+	return from, to
+}
+
+func pageEnd(p []byte, off int64, at int) int {
+	return min(len(p), at+PageSize-int((off+int64(at))%PageSize))
+}

@@ -23,19 +23,18 @@ func (w *blockWriter) Encode(dst []byte, off int64, plain []byte) (imagefmt.Bloc
 
 // Append stores a cluster: compressed ones byte after byte.
 func (w *blockWriter) Append(b imagefmt.Block) error {
-	if err := w.admit(b.Off, int64(b.Len)); err != nil {
-		return err
-	}
 	short := int64(b.Len) != w.clusterSize()
-	if b.Off%w.clusterSize() != 0 || short && (int64(b.Len) > w.clusterSize() || b.Off+int64(b.Len) <= w.size-sectorSize) {
+	if b.Off%w.clusterSize() != 0 || short && (int64(b.Len) > w.clusterSize() || b.Off+int64(b.Len) <= w.ascent.Size-sectorSize) {
 		return fmt.Errorf("qcow2: block %d+%d is not a cluster", b.Off, b.Len)
 	}
-	w.pos = b.Off + int64(b.Len)
+	if err := w.ascent.Admit(b.Off, int64(b.Len)); err != nil {
+		return err
+	}
 	err := w.endPart()
 	if err == nil {
 		err = w.appendBlock(b)
 	}
-	return w.keep(err)
+	return w.ascent.Keep(err)
 }
 
 func (s *settings) encode(dst []byte, off int64, plain []byte) (imagefmt.Block, error) {

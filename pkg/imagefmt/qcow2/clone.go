@@ -17,11 +17,11 @@ func (w *writer) CanClone(from blockdev.HostPos) bool {
 
 // CloneAt maps whole clusters, and lets the file share what they hold.
 func (w *writer) CloneAt(from blockdev.HostPos, off, n int64) error {
-	if err := w.admit(off, n); err != nil {
-		return err
-	}
 	if size := w.clusterSize(); off%size != 0 || n%size != 0 {
 		return fmt.Errorf("qcow2: %d+%d bytes to share are no whole clusters", off, n)
+	}
+	if err := w.ascent.Admit(off, n); err != nil {
+		return err
 	}
 	err := w.endPart()
 	for end := off + n; err == nil && off < end; {
@@ -29,9 +29,8 @@ func (w *writer) CloneAt(from blockdev.HostPos, off, n int64) error {
 		err = w.share(from, off, step)
 		from.Off += step
 		off += step
-		w.pos = off
 	}
-	return w.keep(err)
+	return w.ascent.Keep(err)
 }
 
 // share is plain for clusters that lie in another file.

@@ -25,9 +25,10 @@ func (Format) Create(ctx context.Context, sink imagefmt.Sink, size int64, opts i
 	if !sink.Seekable() {
 		return nil, ondisk.At(layer, "header", 0).Unsupported("qcow2 cannot be written to a pipe, since its header comes last; name a file")
 	}
-	w := &writer{settings: s, sink: sink, stop: ctx.Err, size: ondisk.AlignUp(size, sectorSize), out: &stage{out: sink}}
+	size = ondisk.AlignUp(size, sectorSize)
+	w := &writer{ascent: imagefmt.Ascent{Name: layer, Size: size}, settings: s, sink: sink, stop: ctx.Err, out: &stage{out: sink}}
 	w.alloc = newAllocator(s, w.out)
-	w.l1 = make([]uint64, max(1, s.l1Entries(w.size)))
+	w.l1 = make([]uint64, max(1, s.l1Entries(size)))
 	w.l2 = make([]byte, s.clusterSize())
 	if _, err := w.alloc.take(1); err != nil { // the header's
 		return nil, err

@@ -3,8 +3,6 @@ package qcow2
 import (
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
@@ -13,14 +11,13 @@ import (
 // writer writes a new image front to back: data in guest order, each L2 table
 // behind the clusters that it maps.
 type writer struct {
+	ascent imagefmt.Ascent
 	settings
 	sink  imagefmt.Sink
 	stop  func() error // not nil when whoever made the writer gave up
-	size  int64        // of the disk, whole sectors
 	out   *stage
 	alloc *allocator
 
-	pos  int64    // guest bytes before here are settled
 	ends int64    // guest bytes before here have their clusters, when those are preallocated
 	l1   []uint64 // all of it
 	l2   []byte   // the table that is being filled
@@ -33,30 +30,17 @@ type writer struct {
 	partTo   int64  // and to
 
 	scratch []byte // for compressing clusters that come in by WriteAt
-	failure error  // the first one
-	done    bool
-	outcome error // of Finish, once done
 }
 
 // WriteAt takes data of any size and alignment, in ascending order. Clusters of
 // zeros take no room. Over a backing file the pieces must add up to whole
 // clusters, since the writer cannot read what lies below.
 func (w *writer) WriteAt(p []byte, off int64) (int, error) {
-	if err := w.admit(off, int64(len(p))); err != nil {
+	if err := w.ascent.Admit(off, int64(len(p))); err != nil {
 		return 0, err
 	}
 	n, err := w.write(p, off)
-	w.pos = off + n
-	return int(n), w.keep(err)
-}
-
-// keep remembers the first failure: what comes after it would be an image with
-// a part missing.
-func (w *writer) keep(err error) error {
-	if w.failure == nil {
-		w.failure = err
-	}
-	return err
+	return int(n), w.ascent.Keep(err)
 }
 
 func (w *writer) write(p []byte, off int64) (n int64, err error) {
@@ -84,14 +68,10 @@ func (w *writer) write(p []byte, off int64) (n int64, err error) {
 
 // Zero takes no room; over a backing file it hides what lies below.
 func (w *writer) Zero(off, n int64) error {
-	if err := w.admit(off, n); err != nil {
+	if err := w.ascent.Admit(off, n); err != nil || w.backingFile == "" {
 		return err
 	}
-	w.pos = off + n
-	if w.backingFile == "" {
-		return nil
-	}
-	return w.keep(w.hide(off, off+n))
+	return w.ascent.Keep(w.hide(off, off+n))
 }
 
 // hide covers what the backing file has from off to end.
@@ -110,20 +90,6 @@ func (w *writer) hide(off, end int64) error {
 			return err
 		}
 		off += step
-	}
-	return nil
-}
-
-func (w *writer) admit(off, n int64) error {
-	switch {
-	case w.done:
-		return fmt.Errorf("qcow2: the writer is finished")
-	case w.failure != nil:
-		return w.failure
-	case off < w.pos:
-		return fmt.Errorf("qcow2: write at %d after %d; writes must ascend", off, w.pos)
-	case !ondisk.InRange(off, n, w.size):
-		return fmt.Errorf("qcow2: write %d+%d outside a disk of %d bytes", off, n, w.size)
 	}
 	return nil
 }
@@ -164,7 +130,7 @@ func (w *writer) endPart() error {
 	}
 	p := w.part
 	w.part = nil
-	whole := w.partFrom == 0 && w.partOff+w.partTo >= min(w.size, w.partOff+w.clusterSize())
+	whole := w.partFrom == 0 && w.partOff+w.partTo >= min(w.ascent.Size, w.partOff+w.clusterSize())
 	if w.backingFile != "" && !whole {
 		return w.hole(w.partOff)
 	}
@@ -303,36 +269,21 @@ func (w *writer) set(off int64, e entry) {
 	w.used = true
 }
 
-var errAborted = errors.New("qcow2: the image was given up")
-
 // Finish writes the tables, syncs, and then writes the header and syncs again.
-func (w *writer) Finish(ctx context.Context) error {
-	if w.done {
-		return w.outcome
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	w.done = true
-	w.outcome = w.finish()
-	return w.outcome
-}
+func (w *writer) Finish(ctx context.Context) error { return w.ascent.Finish(ctx, w.finish) }
 
 func (w *writer) finish() error {
-	if w.failure != nil {
-		return w.failure
-	}
 	if err := w.endPart(); err != nil {
 		return err
 	}
-	if err := w.reserveUpTo(w.size); err != nil {
+	if err := w.reserveUpTo(w.ascent.Size); err != nil {
 		return err
 	}
 	if err := w.endTable(); err != nil {
 		return err
 	}
 	var h header
-	h.Size, h.L1Size = uint64(w.size), uint32(len(w.l1))
+	h.Size, h.L1Size = uint64(w.ascent.Size), uint32(len(w.l1))
 	if err := w.finishTables(&h); err != nil {
 		return err
 	}
@@ -368,9 +319,4 @@ func (w *writer) finishTables(h *header) error {
 }
 
 // Abort leaves the sink as it is; without a header it holds no image.
-func (w *writer) Abort() error {
-	if !w.done {
-		w.done, w.outcome = true, errAborted
-	}
-	return nil
-}
+func (w *writer) Abort() error { return w.ascent.Abort() }

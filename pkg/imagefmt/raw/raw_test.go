@@ -23,22 +23,22 @@ import (
 // there.
 func TestHoles(t *testing.T) {
 	sink := imagefmttest.NewSink("x")
-	w, err := Format{}.Create(t.Context(), sink, 20*holeSize, imagefmt.CreateOptions{})
+	w, err := Format{}.Create(t.Context(), sink, 20*ondisk.PageSize, imagefmt.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := make([]byte, 12*holeSize)
-	p[3*holeSize] = 1 // one block and no more, although p is not aligned
+	p := make([]byte, 12*ondisk.PageSize)
+	p[3*ondisk.PageSize] = 1 // one block and no more, although p is not aligned
 	if _, err := w.WriteAt(p, 100); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Finish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := sink.File().Allocated(); got != holeSize {
-		t.Errorf("%d bytes are allocated, want %d", got, holeSize)
+	if got := sink.File().Allocated(); got != ondisk.PageSize {
+		t.Errorf("%d bytes are allocated, want %d", got, ondisk.PageSize)
 	}
-	imagefmttest.Device(t, sink.File(), append(append(make([]byte, 100), p...), make([]byte, 8*holeSize-100)...))
+	imagefmttest.Device(t, sink.File(), append(append(make([]byte, 100), p...), make([]byte, 8*ondisk.PageSize-100)...))
 }
 
 // TestQemuAgrees: a sparse file of ours is, for QEMU, the disk it came from.

@@ -34,7 +34,7 @@ func (Format) Create(_ context.Context, sink imagefmt.Sink, size int64, opts ima
 	if h.Image, h.Modification, err = identities(opts.Rand, size); err != nil {
 		return nil, err
 	}
-	w := &writer{hdr: h, sink: sink, static: s.static, sparse: sink.Zeroed() && !s.full, open: -1}
+	w := &writer{ascent: imagefmt.Ascent{Name: layer, Size: int64(h.DiskSize)}, hdr: h, sink: sink, static: s.static, sparse: sink.Zeroed() && !s.full, open: -1}
 	w.table = newMapWriter(sink, int64(h.Blocks))
 	w.settled = w.table.end()
 	return w, w.prepare(s.reserve && sink.Zeroed())

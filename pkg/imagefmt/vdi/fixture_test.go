@@ -69,8 +69,8 @@ func (b *bench) write(name string, content []byte) {
 		b.t.Fatal(err)
 	}
 	defer f.Close()
-	for at := 0; at < len(content); at += pageSize {
-		p := content[at:min(at+pageSize, len(content))]
+	for at := 0; at < len(content); at += ondisk.PageSize {
+		p := content[at:min(at+ondisk.PageSize, len(content))]
 		if ondisk.IsZero(p) {
 			continue
 		}

@@ -160,13 +160,5 @@ func (u *updater) blank(off, n int64) error {
 			return err
 		}
 	}
-	zeros := make([]byte, max(0, min(size-off, n, fillStep)))
-	for end = min(end, size); off < end; {
-		p := zeros[:min(end-off, int64(len(zeros)))]
-		if _, err := u.file.WriteAt(p, off); err != nil {
-			return err
-		}
-		off += int64(len(p))
-	}
-	return nil
+	return imagefmt.WriteZeros(u.file, off, min(end, size)-off)
 }

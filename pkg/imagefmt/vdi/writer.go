@@ -2,25 +2,16 @@ package vdi
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
-)
-
-const (
-	// pageSize is how many zeros, aligned, become a hole: the block size of
-	// nearly all file systems. It divides a block.
-	pageSize = 4096
-	// fillStep is how many zeros are written at once where there are no holes.
-	fillStep = 1 << 20
 )
 
 // writer writes a new image. A block gets its place with its first byte that is
 // not zero, the place after the last one; so data that goes on from block to
 // block goes on in the file.
 type writer struct {
+	ascent imagefmt.Ascent
 	hdr    diskHeader
 	sink   imagefmt.Sink
 	static bool
@@ -29,14 +20,7 @@ type writer struct {
 	table   *mapWriter
 	open    int64 // the last block that has a place
 	settled int64 // bytes of the file before here are written, or holes
-	zeros   []byte
-
-	pos   int64 // guest bytes before here are settled
-	ended bool
-	err   error // the first failure; there is no image after it
 }
-
-var errAborted = errors.New("vdi: the image was given up")
 
 // prepare makes sure that there is room, and no header of an older image.
 func (w *writer) prepare(reserve bool) error {
@@ -63,39 +47,22 @@ func (w *writer) end() int64 { return int64(w.hdr.DataOffset) + int64(w.hdr.Allo
 // WriteAt takes data of any size and alignment, in ascending order. Pages of
 // zeros take no room.
 func (w *writer) WriteAt(p []byte, off int64) (int, error) {
-	if err := w.begin(off, int64(len(p))); err != nil {
+	if err := w.ascent.Admit(off, int64(len(p))); err != nil {
 		return 0, err
 	}
-	if w.err = w.write(p, off); w.err != nil {
-		return 0, w.err
+	if err := w.ascent.Keep(w.write(p, off)); err != nil {
+		return 0, err
 	}
 	return len(p), nil
 }
 
 // Zero takes no room.
-func (w *writer) Zero(off, n int64) error { return w.begin(off, n) }
-
-// begin checks a range and settles it. A mistake of the caller leaves the image
-// as it was.
-func (w *writer) begin(off, n int64) error {
-	switch {
-	case w.err != nil:
-		return w.err
-	case w.ended:
-		return errors.New("vdi: write after the image was finished")
-	case !ondisk.InRange(off, n, int64(w.hdr.DiskSize)):
-		return fmt.Errorf("vdi: write %d+%d outside a disk of %d bytes", off, n, w.hdr.DiskSize)
-	case off < w.pos:
-		return fmt.Errorf("vdi: write at %d after one that ended at %d", off, w.pos)
-	}
-	w.pos = off + n
-	return nil
-}
+func (w *writer) Zero(off, n int64) error { return w.ascent.Admit(off, n) }
 
 // write writes p but for its pages of zeros.
 func (w *writer) write(p []byte, off int64) error {
 	for len(p) > 0 {
-		from, to := dataRun(p, off)
+		from, to := ondisk.DataRun(p, off)
 		if from < to {
 			host, err := w.place(off+int64(from), int64(to-from))
 			if err != nil {
@@ -108,23 +75,6 @@ func (w *writer) write(p []byte, off int64) error {
 		p, off = p[to:], off+int64(to)
 	}
 	return nil
-}
-
-// dataRun finds the first run of pages in p that are not all zeros, as the range
-// [from, to) of p. Pages are aligned in the image, not in p.
-func dataRun(p []byte, off int64) (from, to int) {
-	for from < len(p) && ondisk.IsZero(p[from:pageEnd(p, off, from)]) {
-		from = pageEnd(p, off, from)
-	}
-	to = from
-	for to < len(p) && !ondisk.IsZero(p[to:pageEnd(p, off, to)]) {
-		to = pageEnd(p, off, to)
-	}
-	return from, to
-}
-
-func pageEnd(p []byte, off int64, at int) int {
-	return min(len(p), at+pageSize-int((off+int64(at))%pageSize))
 }
 
 // place is where the n bytes from off belong in the file. They are neighbours
@@ -161,32 +111,12 @@ func (w *writer) fill(end int64) error {
 	if w.sparse {
 		return nil
 	}
-	if w.zeros == nil {
-		w.zeros = make([]byte, fillStep)
-	}
-	for w.settled < end {
-		n := min(end-w.settled, fillStep)
-		if _, err := w.sink.WriteAt(w.zeros[:n], w.settled); err != nil {
-			return err
-		}
-		w.settled += n
-	}
-	return nil
+	return imagefmt.WriteZeros(w.sink, w.settled, end-w.settled)
 }
 
 // Finish writes the rest of the map, syncs, and then writes the header and syncs
 // again.
-func (w *writer) Finish(ctx context.Context) error {
-	if w.ended || w.err != nil {
-		return w.err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	w.ended = true
-	w.err = w.finish()
-	return w.err
-}
+func (w *writer) Finish(ctx context.Context) error { return w.ascent.Finish(ctx, w.finish) }
 
 func (w *writer) finish() error {
 	if w.static {
@@ -215,9 +145,4 @@ func (w *writer) finish() error {
 }
 
 // Abort leaves the sink as it is; without a header it holds no image.
-func (w *writer) Abort() error {
-	if !w.ended {
-		w.ended, w.err = true, errAborted
-	}
-	return nil
-}
+func (w *writer) Abort() error { return w.ascent.Abort() }

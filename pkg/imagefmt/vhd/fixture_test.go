@@ -90,8 +90,8 @@ func load(t testing.TB, path string) *imagefmttest.MemFile {
 		t.Fatal(err)
 	}
 	f := imagefmttest.NewSource(filepath.Base(path), nil)
-	for off := 0; off < len(content); off += pageSize {
-		p := content[off:min(off+pageSize, len(content))]
+	for off := 0; off < len(content); off += ondisk.PageSize {
+		p := content[off:min(off+ondisk.PageSize, len(content))]
 		if ondisk.IsZero(p) {
 			continue
 		}

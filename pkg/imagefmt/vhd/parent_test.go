@@ -27,7 +27,7 @@ func family(t *testing.T) (folder *imagefmttest.Folder, want []byte) {
 		for _, off := range []int64{0, 1<<20 + 5120, 3 << 20, familySize - 512*int64(seed)} {
 			// To the end of a byte of the bitmap: what follows in the same byte
 			// libvhdi 20210425 takes for zeros, and not for the parent's.
-			end := ondisk.AlignUp(min(off+1024*int64(seed*seed), familySize), pageSize)
+			end := ondisk.AlignUp(min(off+1024*int64(seed*seed), familySize), ondisk.PageSize)
 			p := imagefmttest.Pattern(off, int(end-off), seed)
 			if off == 3<<20 {
 				clear(p) // zeros over the parent's data

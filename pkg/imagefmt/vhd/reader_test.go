@@ -196,7 +196,7 @@ func TestMap(t *testing.T) {
 			}
 			same(t, "map", got, content[e.Off:e.End()])
 			stored += e.Len
-			if e.HostOff%pageSize != 0 {
+			if e.HostOff%ondisk.PageSize != 0 {
 				t.Errorf("data at %#x", e.HostOff)
 			}
 		}

@@ -11,7 +11,7 @@ import (
 
 // dynamicWriter writes blocks in guest order, and what finds them at the end.
 type dynamicWriter struct {
-	sequence
+	ascent   imagefmt.Ascent
 	settings settings
 	sink     imagefmt.Sink
 	footer   *diskFooter
@@ -28,7 +28,7 @@ var _ imagefmt.Writer = (*dynamicWriter)(nil)
 
 func newDynamicWriter(sink imagefmt.Sink, s settings, f *diskFooter) (*dynamicWriter, error) {
 	w := &dynamicWriter{
-		sequence: sequence{size: s.size},
+		ascent:   imagefmt.Ascent{Name: layer, Size: s.size},
 		settings: s,
 		sink:     sink,
 		footer:   f,
@@ -40,7 +40,7 @@ func newDynamicWriter(sink imagefmt.Sink, s settings, f *diskFooter) (*dynamicWr
 	if sink.Zeroed() {
 		return w, nil
 	}
-	return w, zeroFill(sink, 0, footerSize+headerSize) // an old magic goes first
+	return w, imagefmt.WriteZeros(sink, 0, footerSize+headerSize) // an old magic goes first
 }
 
 func (s *settings) blocks() int64     { return ondisk.DivUp(s.size, s.blockSize) }
@@ -49,42 +49,32 @@ func (s *settings) tableEnd() int64   { return footerSize + headerSize + s.table
 
 // fileSize is the most that an image can need.
 func (s *settings) fileSize() int64 {
-	block := pageSize + s.blockSize // with its bitmap and what aligns the data
+	block := ondisk.PageSize + s.blockSize // with its bitmap and what aligns the data
 	return s.tableEnd() + s.blocks()*block + footerSize
 }
 
 // dataStart is where the data of a block begins that is put behind end: the data
 // is aligned, for file systems and direct I/O; its bitmap lies right before it.
-func dataStart(end, bitmapSize int64) int64 { return ondisk.AlignUp(end+bitmapSize, pageSize) }
+func dataStart(end, bitmapSize int64) int64 { return ondisk.AlignUp(end+bitmapSize, ondisk.PageSize) }
 
 // WriteAt stores the pages of p that are not zeros.
 func (w *dynamicWriter) WriteAt(p []byte, off int64) (int, error) {
-	if err := w.admit(off, int64(len(p))); err != nil {
+	if err := w.ascent.Admit(off, int64(len(p))); err != nil {
 		return 0, err
 	}
 	n := len(p)
-	w.next = off + int64(n)
-	for len(p) > 0 && w.err == nil {
-		from, to := dataRun(p, off)
-		if from < to {
-			w.err = w.write(p[from:to], off+int64(from))
+	for len(p) > 0 {
+		from, to := ondisk.DataRun(p, off)
+		if err := w.write(p[from:to], off+int64(from)); err != nil {
+			return 0, w.ascent.Keep(err)
 		}
 		p, off = p[to:], off+int64(to)
-	}
-	if w.err != nil {
-		return 0, w.err
 	}
 	return n, nil
 }
 
 // Zero has nothing to do: what is not stored is zeros.
-func (w *dynamicWriter) Zero(off, n int64) error {
-	if err := w.admit(off, n); err != nil {
-		return err
-	}
-	w.next = off + n
-	return nil
-}
+func (w *dynamicWriter) Zero(off, n int64) error { return w.ascent.Admit(off, n) }
 
 // write stores data of any length.
 func (w *dynamicWriter) write(p []byte, off int64) error {
@@ -102,7 +92,7 @@ func (w *dynamicWriter) write(p []byte, off int64) error {
 		}
 		w.filled = in + n
 		// The rest of a page that has data is zeros in the file, and so stored.
-		from, to := ondisk.AlignDown(in, pageSize), ondisk.AlignUp(in+n, pageSize)
+		from, to := ondisk.AlignDown(in, ondisk.PageSize), ondisk.AlignUp(in+n, ondisk.PageSize)
 		setBits(w.bitmap, from/sectorSize, to/sectorSize)
 		p, off = p[n:], off+n
 	}
@@ -121,7 +111,7 @@ func (w *dynamicWriter) enter(i int64) error {
 	w.block, w.host, w.filled = i, dataStart(w.end, n), 0
 	binary.BigEndian.PutUint32(w.table[i*tableEntrySize:], uint32((w.host-n)/sectorSize))
 	if !w.sink.Zeroed() {
-		if err := zeroFill(w.sink, w.end, w.host-n); err != nil {
+		if err := imagefmt.WriteZeros(w.sink, w.end, w.host-n-w.end); err != nil {
 			return err
 		}
 	}
@@ -134,7 +124,7 @@ func (w *dynamicWriter) fill(in int64) error {
 	if w.sink.Zeroed() {
 		return nil
 	}
-	return zeroFill(w.sink, w.host+w.filled, w.host+in)
+	return imagefmt.WriteZeros(w.sink, w.host+w.filled, in-w.filled)
 }
 
 // leave ends the block that is filled.
@@ -153,17 +143,10 @@ func (w *dynamicWriter) leave() error {
 
 // Finish writes the table and the footer, syncs, and then writes the header with
 // the footer's copy and syncs again.
-func (w *dynamicWriter) Finish(ctx context.Context) error {
-	if w.ended || w.err != nil {
-		return w.err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	w.ended = true
-	w.err = w.finish()
-	return w.err
-}
+func (w *dynamicWriter) Finish(ctx context.Context) error { return w.ascent.Finish(ctx, w.finish) }
+
+// Abort leaves the sink as it is; without a header it holds no image.
+func (w *dynamicWriter) Abort() error { return w.ascent.Abort() }
 
 func (w *dynamicWriter) finish() error {
 	if err := w.leave(); err != nil {

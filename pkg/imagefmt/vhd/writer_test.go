@@ -157,7 +157,7 @@ func TestHoles(t *testing.T) {
 		content[at+5000] = 1 // one page of 16
 	}
 	f := created(t, content, "")
-	if got := f.Allocated(); got > 64*pageSize+4*pageSize+4*pageSize {
+	if got := f.Allocated(); got > 64*ondisk.PageSize+4*ondisk.PageSize+4*ondisk.PageSize {
 		t.Errorf("%d bytes are allocated", got)
 	}
 	sink := imagefmttest.NewUsedSink("x", f.Size())

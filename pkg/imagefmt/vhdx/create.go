@@ -37,6 +37,7 @@ func (Format) Create(_ context.Context, sink imagefmt.Sink, size int64, opts ima
 	w := &writer{settings: s, sink: sink, zeroed: sink.Zeroed()}
 	w.geometry = geometry{size: ondisk.AlignUp(size, logicalSector), block: s.blockSize, sector: logicalSector}
 	w.place()
+	w.ascent = imagefmt.Ascent{Name: layer, Size: w.size}
 	if w.ids, err = newIDs(w.size, opts.Rand); err != nil {
 		return nil, err
 	}
@@ -84,7 +85,7 @@ func (w *writer) place() {
 // a fixed image gets its blocks.
 func (w *writer) begin() error {
 	if !w.zeroed {
-		if err := w.zeros(0, w.bat.end()); err != nil {
+		if err := imagefmt.WriteZeros(w.sink, 0, w.bat.end()); err != nil {
 			return err
 		}
 	}

@@ -220,8 +220,8 @@ func FuzzOpen(f *testing.F) {
 // pagesOf is what [fresh] copies of an image: its pages that are not zeros.
 func pagesOf(content []byte) []piece {
 	var pages []piece
-	for off := 0; off < len(content); off += pageSize {
-		if p := content[off:min(len(content), off+pageSize)]; !ondisk.IsZero(p) {
+	for off := 0; off < len(content); off += ondisk.PageSize {
+		if p := content[off:min(len(content), off+ondisk.PageSize)]; !ondisk.IsZero(p) {
 			pages = append(pages, piece{int64(off), p})
 		}
 	}

@@ -2,19 +2,15 @@ package vhdx
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
-// pageSize is the unit of zeros that are left out of a block.
-const pageSize = 4 * kib
-
 // writer writes a new image: data goes straight to its block, the BAT follows in
 // slices.
 type writer struct {
+	ascent imagefmt.Ascent
 	settings
 	geometry
 	regions
@@ -22,7 +18,6 @@ type writer struct {
 	sink   imagefmt.Sink
 	zeroed bool // what is not written reads as zeros
 
-	pos  int64 // guest bytes before here are settled
 	free int64 // where the next block goes; of a fixed image, the first one
 	last int64 // blocks up to this one have their place, or none; counted from 1
 	host int64 // where block last lies; 0 when nowhere
@@ -31,95 +26,33 @@ type writer struct {
 	slice []byte // of the BAT, being filled
 	at    int64  // index of its first entry
 	used  bool
-
-	failure error // the first one
-	done    bool
-	outcome error // of Finish, once done
 }
 
 // WriteAt takes data of any size and alignment, in ascending order. Blocks and
 // pages of zeros take no room.
 func (w *writer) WriteAt(p []byte, off int64) (int, error) {
-	if err := w.admit(off, int64(len(p))); err != nil {
+	if err := w.ascent.Admit(off, int64(len(p))); err != nil {
 		return 0, err
 	}
-	w.pos = off + int64(len(p))
-	if err := w.write(p, off); err != nil {
-		w.failure = err
+	if err := w.ascent.Keep(w.write(p, off)); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
 // Zero takes no room.
-func (w *writer) Zero(off, n int64) error {
-	if err := w.admit(off, n); err != nil {
-		return err
-	}
-	w.pos = off + n
-	return nil
-}
-
-func (w *writer) admit(off, n int64) error {
-	switch {
-	case w.done:
-		return fmt.Errorf("vhdx: the writer is finished")
-	case w.failure != nil:
-		return w.failure
-	case off < w.pos:
-		return fmt.Errorf("vhdx: write at %d after %d; writes must ascend", off, w.pos)
-	case !ondisk.InRange(off, n, w.size):
-		return fmt.Errorf("vhdx: write %d+%d outside a disk of %d bytes", off, n, w.size)
-	}
-	return nil
-}
+func (w *writer) Zero(off, n int64) error { return w.ascent.Admit(off, n) }
 
 // write writes the runs of p that are not zeros.
 func (w *writer) write(p []byte, off int64) error {
 	for len(p) > 0 {
-		skip := leadingZeros(p, off)
-		p, off = p[skip:], off+int64(skip)
-		n := leadingData(p, off)
-		if n == 0 {
-			continue
-		}
-		if err := w.data(p[:n], off); err != nil {
+		from, to := ondisk.DataRun(p, off)
+		if err := w.data(p[from:to], off+int64(from)); err != nil {
 			return err
 		}
-		p, off = p[n:], off+int64(n)
+		p, off = p[to:], off+int64(to)
 	}
 	return nil
-}
-
-// page is what p, which is at off, has of its first page.
-func page(p []byte, off int64) []byte {
-	return p[:min(int64(len(p)), pageSize-off%pageSize)]
-}
-
-// leadingZeros is how many bytes of p are in pages without data.
-func leadingZeros(p []byte, off int64) int {
-	n := 0
-	for n < len(p) {
-		pg := page(p[n:], off+int64(n))
-		if !ondisk.IsZero(pg) {
-			break
-		}
-		n += len(pg)
-	}
-	return n
-}
-
-// leadingData is how many bytes of p are in pages with data.
-func leadingData(p []byte, off int64) int {
-	n := 0
-	for n < len(p) {
-		pg := page(p[n:], off+int64(n))
-		if ondisk.IsZero(pg) {
-			break
-		}
-		n += len(pg)
-	}
-	return n
 }
 
 // data writes p, block by block as far as blocks lie apart in the file. New
@@ -162,7 +95,7 @@ func (w *writer) blockAt(off int64) (int64, error) {
 	}
 	host := w.host + off%w.block
 	if !w.zeroed && w.fill < off {
-		if err := w.zeros(w.host+w.fill-block*w.block, off-w.fill); err != nil {
+		if err := imagefmt.WriteZeros(w.sink, w.host+w.fill-block*w.block, off-w.fill); err != nil {
 			return 0, err
 		}
 	}
@@ -195,27 +128,12 @@ func (w *writer) endBlock(next int64) error {
 		return nil
 	}
 	if w.fixed {
-		return w.zeros(w.free+w.fill, next*w.block-w.fill)
+		return imagefmt.WriteZeros(w.sink, w.free+w.fill, next*w.block-w.fill)
 	}
 	if w.last == 0 {
 		return nil
 	}
-	return w.zeros(w.host+w.fill-(w.last-1)*w.block, w.last*w.block-w.fill)
-}
-
-// zeros overwrites n bytes of a sink that may hold old ones.
-func (w *writer) zeros(off, n int64) error {
-	if n <= 0 {
-		return nil
-	}
-	p := make([]byte, min(n, mib))
-	for ; n > 0; off, n = off+int64(len(p)), n-int64(len(p)) {
-		p = p[:min(n, int64(len(p)))]
-		if _, err := w.sink.WriteAt(p, off); err != nil {
-			return err
-		}
-	}
-	return nil
+	return imagefmt.WriteZeros(w.sink, w.host+w.fill-(w.last-1)*w.block, w.last*w.block-w.fill)
 }
 
 // set puts a word into the BAT; indexes ascend.
@@ -246,25 +164,17 @@ func (w *writer) flush() error {
 	return err
 }
 
-var errAborted = errors.New("vhdx: the image was given up")
-
 // Finish writes the tables, syncs, and then writes what makes the file an image
 // and syncs again.
 func (w *writer) Finish(ctx context.Context) error {
-	if w.done {
-		return w.outcome
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	w.done = true
-	w.outcome = w.failure
-	for _, step := range []func() error{w.endPayload, w.tables, w.sink.Sync, w.headers, w.sink.Sync} {
-		if w.outcome == nil {
-			w.outcome = step()
+	return w.ascent.Finish(ctx, func() error {
+		for _, step := range []func() error{w.endPayload, w.tables, w.sink.Sync, w.headers, w.sink.Sync} {
+			if err := step(); err != nil {
+				return err
+			}
 		}
-	}
-	return w.outcome
+		return nil
+	})
 }
 
 // endPayload settles the last blocks, the size of the file and the BAT.
@@ -312,9 +222,4 @@ func (w *writer) headers() error {
 }
 
 // Abort leaves the sink as it is; without headers it holds no image.
-func (w *writer) Abort() error {
-	if !w.done {
-		w.done, w.outcome = true, errAborted
-	}
-	return nil
-}
+func (w *writer) Abort() error { return w.ascent.Abort() }

@@ -46,7 +46,7 @@ func TestCreate(t *testing.T) {
 			b.img("check -f vhdx @disk.vhdx")
 			b.img("compare -f vhdx -F raw @disk.vhdx @want.raw")
 			b.expectLibvhdi(content, "disk.vhdx")
-			if len(content)%pageSize == 0 { // 7-Zip refuses QEMU's other ones too
+			if len(content)%ondisk.PageSize == 0 { // 7-Zip refuses QEMU's other ones too
 				b.expect7Zip(content, "disk.vhdx")
 			}
 			expectChecked(t, sink.File())
@@ -118,9 +118,9 @@ func TestCreateAllocates(t *testing.T) {
 		t.Errorf("%d bytes, qemu-img needs %d", got, st.Size())
 	}
 	var data int64
-	for off := 0; off < len(content); off += pageSize {
-		if !ondisk.IsZero(content[off : off+pageSize]) {
-			data += pageSize
+	for off := 0; off < len(content); off += ondisk.PageSize {
+		if !ondisk.IsZero(content[off : off+ondisk.PageSize]) {
+			data += ondisk.PageSize
 		}
 	}
 	if got := sink.File().Allocated(); got > data+512*kib {

@@ -133,7 +133,7 @@ func (e *sparseExtent) store(p []byte, off int64) error {
 	if e.next+count*defaultGrainSectors > maxFileSectors {
 		return fileTooBig()
 	}
-	if err := writeData(e.sink, p, e.next*sectorSize); err != nil {
+	if err := e.write(p); err != nil {
 		return err
 	}
 	first := off % tableSpan / grainBytes
@@ -142,6 +142,17 @@ func (e *sparseExtent) store(p []byte, off int64) error {
 		e.next += defaultGrainSectors
 	}
 	return nil
+}
+
+// write writes p to the next grains, where the file reads as zeros but for the
+// pages of zeros in it.
+func (e *sparseExtent) write(p []byte) error {
+	off := e.next * sectorSize
+	if e.sink.Zeroed() {
+		return imagefmt.WriteSparse(e.sink, p, off)
+	}
+	_, err := e.sink.WriteAt(p, off)
+	return err
 }
 
 func fileTooBig() error {

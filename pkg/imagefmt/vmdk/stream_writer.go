@@ -205,29 +205,28 @@ func (w *streamWriter) Adopt(dst []byte, p imagefmt.PackedBlock) (imagefmt.Block
 // checkGrain wants a whole grain. The last one may lack the bytes that fill up
 // the last sector of the disk.
 func (w *streamWriter) checkGrain(off, n int64) error {
-	if off >= 0 && off%grainBytes == 0 && off < w.size {
-		length := grainLength(off, w.size)
-		if n == length || n < length && n > length-sectorSize && off+length == w.size {
+	if off >= 0 && off%grainBytes == 0 && off < w.ascent.Size {
+		length := grainLength(off, w.ascent.Size)
+		if n == length || n < length && n > length-sectorSize && off+length == w.ascent.Size {
 			return nil
 		}
 	}
-	return fmt.Errorf("vmdk: block %d+%d is no grain of a disk of %d bytes", off, n, w.size)
+	return fmt.Errorf("vmdk: block %d+%d is no grain of a disk of %d bytes", off, n, w.ascent.Size)
 }
 
 // Append stores a grain that Encode or Adopt made.
 func (w *streamWriter) Append(b imagefmt.Block) error {
-	if err := w.admit(b.Off, int64(b.Len)); err != nil {
-		return err
-	}
 	if err := w.checkGrain(b.Off, int64(b.Len)); err != nil {
 		return err
 	}
-	w.pos = b.Off + int64(b.Len)
+	if err := w.ascent.Admit(b.Off, int64(b.Len)); err != nil {
+		return err
+	}
 	err := w.endPart()
 	if err == nil && !b.Zero {
 		err = w.store(b)
 	}
-	return w.keep(err)
+	return w.ascent.Keep(err)
 }
 
 func (w *streamWriter) store(b imagefmt.Block) error {

@@ -2,8 +2,6 @@ package vmdk
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
@@ -23,64 +21,30 @@ type body interface {
 
 // writer takes pieces of any size and makes whole grains of them.
 type writer struct {
-	body body
-	size int64 // of the disk, whole sectors
-	pos  int64 // guest bytes before here are settled
+	ascent imagefmt.Ascent
+	body   body
 
 	part    []byte // a grain that is filled in pieces
 	partOff int64  // its guest offset; -1 without one
-
-	failure error // the first one
-	done    bool
-	outcome error // of Finish, once done
 }
 
+// newWriter is for a disk of size bytes, whole sectors.
 func newWriter(b body, size int64) *writer {
-	return &writer{body: b, size: size, partOff: -1}
+	return &writer{ascent: imagefmt.Ascent{Name: layer, Size: size}, body: b, partOff: -1}
 }
 
 // WriteAt takes data of any size and alignment, in ascending order. Grains of
 // zeros take no room.
 func (w *writer) WriteAt(p []byte, off int64) (int, error) {
-	if err := w.admit(off, int64(len(p))); err != nil {
+	if err := w.ascent.Admit(off, int64(len(p))); err != nil {
 		return 0, err
 	}
 	n, err := w.write(p, off)
-	w.pos = off + int64(n)
-	return n, w.keep(err)
+	return n, w.ascent.Keep(err)
 }
 
 // Zero takes no room.
-func (w *writer) Zero(off, n int64) error {
-	if err := w.admit(off, n); err != nil {
-		return err
-	}
-	w.pos = off + n
-	return nil
-}
-
-func (w *writer) admit(off, n int64) error {
-	switch {
-	case w.done:
-		return errors.New("vmdk: the writer is finished")
-	case w.failure != nil:
-		return w.failure
-	case off < w.pos:
-		return fmt.Errorf("vmdk: write at %d after %d; writes must ascend", off, w.pos)
-	case !ondisk.InRange(off, n, w.size):
-		return fmt.Errorf("vmdk: write %d+%d outside a disk of %d bytes", off, n, w.size)
-	}
-	return nil
-}
-
-// keep remembers the first failure: what comes after it would be an image with
-// a part missing.
-func (w *writer) keep(err error) error {
-	if w.failure == nil {
-		w.failure = err
-	}
-	return err
-}
+func (w *writer) Zero(off, n int64) error { return w.ascent.Admit(off, n) }
 
 func (w *writer) write(p []byte, off int64) (n int, err error) {
 	for n < len(p) {
@@ -133,41 +97,25 @@ func (w *writer) endPart() error {
 	}
 	off := w.partOff
 	w.partOff = -1
-	return w.body.put(w.part[:grainLength(off, w.size)], off)
+	return w.body.put(w.part[:grainLength(off, w.ascent.Size)], off)
 }
 
 // grainLength is the length of the grain at off: the last one of a disk may be
 // shorter than the others.
 func grainLength(off, size int64) int64 { return min(grainBytes, size-off) }
 
-var errAborted = errors.New("vmdk: the image was given up")
-
 // Finish writes the tables, syncs, and then writes the first sector and syncs
 // again.
 func (w *writer) Finish(ctx context.Context) error {
-	if w.done {
-		return w.outcome
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	w.done = true
-	w.outcome = w.failure
-	if w.outcome == nil {
-		w.outcome = w.endPart()
-	}
-	if w.outcome == nil {
-		w.outcome = w.body.finish()
-	}
-	return w.outcome
+	return w.ascent.Finish(ctx, func() error {
+		if err := w.endPart(); err != nil {
+			return err
+		}
+		return w.body.finish()
+	})
 }
 
 // Abort leaves the sink as it is: without its first sector it holds no image.
-func (w *writer) Abort() error {
-	if !w.done {
-		w.done, w.outcome = true, errAborted
-	}
-	return nil
-}
+func (w *writer) Abort() error { return w.ascent.Abort() }
 
 var _ imagefmt.Writer = (*writer)(nil)

@@ -73,7 +73,7 @@ func (w *MachineWriter) disk() (*diskWriter, error) {
 		return nil, fmt.Errorf("xva: the machine has %d disks, and all are written", w.next)
 	}
 	d := w.disks[w.next]
-	w.open = &diskWriter{machine: w, ref: d.Ref, size: d.Size, last: -1,
+	w.open = &diskWriter{ascent: imagefmt.Ascent{Name: layer, Size: d.Size}, machine: w, ref: d.Ref, last: -1,
 		// A host takes the length of the first chunk for that of every gap.
 		dense: w.next > 0 && w.disks[0].Size < chunkSize}
 	w.next++

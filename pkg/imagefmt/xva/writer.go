@@ -3,7 +3,6 @@ package xva
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
@@ -15,60 +14,35 @@ const holeSize = 64 << 10
 
 // diskWriter writes one disk of a machine.
 type diskWriter struct {
+	ascent  imagefmt.Ascent
 	machine *MachineWriter
 	ref     string
-	size    int64 // whole sectors
 	dense   bool  // chunks of zeros are written too
-	pos     int64 // guest bytes before here are settled
 	last    int64 // number of the last chunk in the archive, -1 at first
 	part    []byte
 	partNo  int64 // number of the chunk that part is filled for
 	used    bool  // part holds something
-	ended   bool
-	outcome error // of Finish, once ended; before, the first failure
 }
 
 var _ imagefmt.Writer = (*diskWriter)(nil)
 
 // WriteAt takes data of any size and alignment, in ascending order.
 func (w *diskWriter) WriteAt(p []byte, off int64) (int, error) {
-	if err := w.admit(off, int64(len(p))); err != nil {
+	if err := w.ascent.Admit(off, int64(len(p))); err != nil {
 		return 0, err
 	}
 	for n := 0; n < len(p); {
 		step, err := w.take(p[n:], off+int64(n))
 		if err != nil {
-			w.outcome = err
-			return n, err
+			return n, w.ascent.Keep(err)
 		}
 		n += step
-		w.pos = off + int64(n)
 	}
 	return len(p), nil
 }
 
 // Zero has nothing to write: what is not written is zeros.
-func (w *diskWriter) Zero(off, n int64) error {
-	if err := w.admit(off, n); err != nil {
-		return err
-	}
-	w.pos = off + n
-	return nil
-}
-
-func (w *diskWriter) admit(off, n int64) error {
-	switch {
-	case w.ended:
-		return fmt.Errorf("xva: write after disk %s was finished", w.ref)
-	case w.outcome != nil:
-		return w.outcome
-	case off < w.pos:
-		return fmt.Errorf("xva: write at %d after %d; writes must ascend", off, w.pos)
-	case !ondisk.InRange(off, n, w.size):
-		return fmt.Errorf("xva: write %d+%d outside a disk of %d bytes", off, n, w.size)
-	}
-	return nil
-}
+func (w *diskWriter) Zero(off, n int64) error { return w.ascent.Admit(off, n) }
 
 // take uses up p as far as the chunk reaches that off is in.
 func (w *diskWriter) take(p []byte, off int64) (int, error) {
@@ -98,7 +72,7 @@ func (w *diskWriter) take(p []byte, off int64) (int, error) {
 
 // length is how many bytes of the disk a chunk has.
 func (w *diskWriter) length(number int64) int64 {
-	return min(chunkSize, w.size-number*chunkSize)
+	return min(chunkSize, w.ascent.Size-number*chunkSize)
 }
 
 func (w *diskWriter) endPart() error {
@@ -111,7 +85,7 @@ func (w *diskWriter) endPart() error {
 
 // chunk adds a chunk to the archive, unless it is zeros and may be left out.
 func (w *diskWriter) chunk(p []byte, number int64) error {
-	isLast := number == (w.size-1)/chunkSize
+	isLast := number == (w.ascent.Size-1)/chunkSize
 	if ondisk.IsZero(p) && number > 0 && !isLast && !w.dense {
 		return nil
 	}
@@ -173,39 +147,25 @@ func writeSparse(m *tarfile.MemberSink, p []byte) error {
 }
 
 // Finish adds what is missing: the first and the last chunk.
-func (w *diskWriter) Finish(ctx context.Context) error {
-	if w.ended {
-		return w.outcome
-	}
-	if w.outcome == nil {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		w.outcome = w.finish()
-	}
-	w.ended = true
-	if w.outcome == nil {
-		w.machine.open = nil
-	}
-	return w.outcome
-}
+func (w *diskWriter) Finish(ctx context.Context) error { return w.ascent.Finish(ctx, w.finish) }
 
 func (w *diskWriter) finish() error {
-	if err := w.endPart(); err != nil || w.size == 0 {
+	if err := w.endPart(); err != nil {
 		return err
 	}
-	last := (w.size - 1) / chunkSize
-	if w.last == last {
-		return nil
+	if last := (w.ascent.Size - 1) / chunkSize; w.ascent.Size > 0 && w.last != last {
+		if err := w.chunk(make([]byte, w.length(last)), last); err != nil {
+			return err
+		}
 	}
-	return w.chunk(make([]byte, w.length(last)), last)
+	w.machine.open = nil
+	return nil
 }
 
 // Abort gives the whole export up.
 func (w *diskWriter) Abort() error {
-	if w.ended {
+	if w.ascent.Ended() {
 		return nil
 	}
-	w.ended, w.outcome = true, errors.New("xva: the disk was given up")
-	return w.machine.Abort()
+	return errors.Join(w.ascent.Abort(), w.machine.Abort())
 }
