@@ -1,6 +1,6 @@
-// Package volume finds the volumes of a disk: partitions, and later logical
-// volumes, arrays and unlocked encryption. Each kind is a [Mapper] in a folder
-// below; [Discover] applies them until nothing new appears.
+// Package volume finds the volumes of disks: partitions, logical volumes, arrays
+// and, later, unlocked encryption. Each kind is a [Mapper] in a folder below;
+// [Discover] applies them until nothing new appears.
 package volume
 
 import (
@@ -10,13 +10,16 @@ import (
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
-// Volume is a device that may hold a filesystem: a whole disk, a partition.
+// Volume is a device that may hold a filesystem: a whole disk, a partition, a
+// logical volume.
 type Volume struct {
 	// ID names it in this run: "sda" and "sda1" for the first disk and its
-	// first partition, as virt-tools count them.
-	ID     string
-	Kind   string // "disk", "mbr", "gpt"
-	Disk   int    // index of the disk it lies on, from 0
+	// first partition, as virt-tools count them; "vg/lv"; "md/name".
+	ID string
+	// Names are other names that a running guest has for it: "/dev/mapper/vg-lv".
+	Names  []string
+	Kind   string // "disk", "mbr", "gpt", "lvm", "md"
+	Disk   int    // index of the disk it lies on, or begins on, from 0
 	Number int    // partition number in its table, from 1; 0 for a whole disk
 	// UUID identifies it in its table: a GPT unique GUID, or an MBR disk id and
 	// number ("4f1c7d2a-01"); lower case. For a disk: the table's own id.
@@ -26,7 +29,31 @@ type Volume struct {
 	Bootable bool   // MBR active flag, GPT legacy BIOS bootable
 	Off, Len int64  // bytes on its parent
 	Parent   string // ID of the volume it was found in; "" for a disk
-	Device   blockdev.Device
+	// Members are the IDs of the volumes that it is made of, Parent first, when
+	// it is no plain range of Parent.
+	Members []string
+	// On are the members as Map was given them: indexes of devs. Only mappers
+	// that are no [Table] set it.
+	On []int
+	// Spans tells where bytes lie on the members, on each leg of a mirror: all of
+	// the runs that hold nothing but bytes of the range. It leaves out what has no
+	// place of its own. Nil when the volume lies at Off of Parent.
+	Spans func(off, n int64) []Span
+	// Whole says that the kernel looks for a partition table in it.
+	Whole bool
+	// Claimed is the mapper that the volume is a member for; such a one is no
+	// filesystem, whatever it looks like.
+	Claimed string
+	// Unused are the bytes that its claimant gives to no volume, ascending.
+	Unused []Span
+	Device blockdev.Device
+}
+
+// Span is a run of bytes on one of several devices: the members of a volume, or
+// what Map was given.
+type Span struct {
+	Member   int
+	Off, Len int64
 }
 
 // Mapper finds volumes in volumes.
@@ -34,7 +61,7 @@ type Mapper interface {
 	Name() string
 	Probe(dev blockdev.Device) (ondisk.Match, error)
 	// Map returns the volumes inside devs; several, since a volume group or an
-	// array spans them. IDs and parents are filled in by the caller.
+	// array spans them. Parents are filled in by the caller, and IDs that count.
 	Map(ctx context.Context, devs []blockdev.Device, opts Options) ([]Volume, error)
 }
 
@@ -44,4 +71,6 @@ type Options struct {
 	// Notice hears of what was tolerated: a backup table used, a partition that
 	// ends beyond the disk and was left out.
 	Notice func(text string)
+	// Unused hears of bytes of devs that no volume lies on, each once.
+	Unused func(Span)
 }
