@@ -65,6 +65,10 @@ var packages = map[string]string{
 	"xmllint":            "libxml2-utils",
 	"virt-xml-validate":  "libvirt-clients",
 	"xfs_io":             "xfsprogs",
+	"xfs_db":             "xfsprogs",
+	"xfs_repair":         "xfsprogs",
+	"xfs_freeze":         "xfsprogs",
+	"xfs_logprint":       "xfsprogs",
 	"busybox":            "busybox-static",
 	"setpriv":            "util-linux",
 	"prlimit":            "util-linux",
@@ -77,6 +81,8 @@ var packages = map[string]string{
 	"mkfs.exfat":         "exfatprogs",
 	"mkfs.f2fs":          "f2fs-tools",
 	"cryptsetup":         "cryptsetup-bin",
+	"lvm":                "lvm2",
+	"mdadm":              "mdadm",
 }
 
 // Need fails the test unless every named program is installed.

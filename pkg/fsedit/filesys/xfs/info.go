@@ -1,0 +1,58 @@
+package xfs
+
+import (
+	"strings"
+
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+)
+
+func (v *volume) Info() filesys.Info {
+	return filesys.Info{
+		Features: v.features.names(),
+		Replayed: v.replayed,
+		ReadOnly: v.readOnly(),
+		Notices:  append(v.stateNotices(), v.notices...),
+	}
+}
+
+// readOnly says why the volume cannot be edited; never empty yet.
+func (v *volume) readOnly() string {
+	if names := v.withPolicy(read); len(names) > 0 {
+		return "feature " + strings.Join(names, ", ") + " cannot be edited"
+	}
+	return "writing XFS is not implemented yet"
+}
+
+// stateNotices tell what xfs_repair(8) would be run for, and what is not there.
+func (v *volume) stateNotices() []string {
+	var out []string
+	if v.has(incompat, fiNeedsRepair) {
+		out = append(out, "the filesystem is marked as needing xfs_repair")
+	}
+	if v.super.RBlocks != 0 {
+		out = append(out, "its realtime device is not here: files on it cannot be read")
+	}
+	return out
+}
+
+// Space is what df(1) shows: inodes are made when they are needed, so that
+// their number follows from the free blocks.
+func (v *volume) Space() filesys.Space {
+	s := v.super
+	blocks := int64(v.blockCount)
+	free := int64(min(s.FDBlocks, v.blockCount))
+	total := s.ICount + uint64(free)<<v.inopBits
+	if limit := v.blockCount / 100 * uint64(s.IMaxPct) << v.inopBits; limit != 0 {
+		total = min(total, limit)
+	}
+	used := s.ICount - min(s.ICount, s.IFree)
+	total = max(total, used)
+	return filesys.Space{
+		BlockSize:   v.blockSize,
+		Blocks:      blocks - min(blocks, int64(s.LogBlocks)),
+		FreeBlocks:  free,
+		AvailBlocks: max(0, free-8*int64(v.agCount)), // what the kernel keeps to split B-trees
+		Inodes:      int64(min(total, 1<<62)),
+		FreeInodes:  int64(min(total-used, 1<<62)),
+	}
+}

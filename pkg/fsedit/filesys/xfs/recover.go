@@ -1,0 +1,5 @@
+package xfs
+
+import "context"
+
+func (v *volume) recover(ctx context.Context) error { return nil }
