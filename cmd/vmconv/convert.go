@@ -141,6 +141,12 @@ func (a *app) convertAll(ctx context.Context, f *convertFlags, args []string) er
 		}
 		targets = append(targets, t)
 	}
+	if strings.HasSuffix(f.output, "/") && !exists(f.output) && !f.dryRun {
+		if err := os.Mkdir(f.output, 0o777); err != nil {
+			return err
+		}
+		defer os.Remove(f.output) // which fails when something is in it
+	}
 	if len(f.image.disks) > 0 {
 		return a.convertMachine(ctx, f, targets, f.image.disks)
 	}
@@ -205,6 +211,7 @@ func (a *app) convertMachine(ctx context.Context, f *convertFlags, targets []tar
 	case f.dryRun:
 	case f.inPlace:
 		err, outputs = s.commit(ctx, a.ui.progress.observe), paths
+		a.warnFormats(targets, s)
 	default:
 		outputs, err = a.writeAll(ctx, f, s, prepared, dests)
 	}
@@ -215,6 +222,19 @@ func (a *app) convertMachine(ctx context.Context, f *convertFlags, targets []tar
 	report.DryRun, report.Outputs = f.dryRun, outputs
 	a.ui.progressDone()
 	return a.printReport(f, name, report)
+}
+
+// warnFormats tells of disks that were changed where they lie, and so kept a
+// format that their target does not take.
+func (a *app) warnFormats(targets []target.Target, s *session) {
+	for _, d := range s.disks {
+		for _, t := range targets {
+			if format := d.image.Info().Format; !slices.Contains(t.DiskFormats, format) {
+				a.ui.warn(d.path, "format", fmt.Sprintf("it stays %s, and %s takes %s: convert it with -O before it is started there",
+					format, t.Name, strings.Join(t.DiskFormats, " or ")))
+			}
+		}
+	}
 }
 
 // checkOutputs finds mistakes about the outputs before the source is opened,

@@ -112,7 +112,7 @@ func dataBytes(ctx context.Context, d blockdev.Device) (n int64, err error) {
 func (c *copier) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	depth := c.workers * ring
-	jobs := make(chan *chunk, depth)
+	jobs := make(chan *chunk)
 	ordered := make(chan *chunk, depth)
 	free := make(chan *chunk, depth)
 	for range depth {

@@ -53,7 +53,7 @@ func (p *Prepared) Write(ctx context.Context, dst Destination, outs Outputs) err
 	}
 	for i, d := range dst.Disks {
 		if err := p.writeDisk(ctx, p.Request.Disks[i], d, outs); err != nil {
-			return fmt.Errorf("%s: %w", d.Path, err)
+			return fmt.Errorf("%s to %s: %w", p.Request.Disks[i].Name, d.Path, err)
 		}
 	}
 	if dst.Description == "" {
