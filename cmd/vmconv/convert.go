@@ -48,8 +48,10 @@ func newConvert(a *app) *cobra.Command {
 another format (-O). The source is opened read-only and never written; outputs
 appear under their names only when they are complete.
 
-Each SOURCE is one machine with one disk. A machine with several disks is given
-by -a, in order. Without -o the outputs are NAME.qcow2 and NAME.xml here.
+Each SOURCE is one machine: a disk image, a block device, an appliance (.ova,
+.xva), a description beside its disks (.ovf, .vmx, libvirt's XML, a configuration
+of xl), or - for stdin, packed or not. Disks that nothing describes together are
+given by -a, in order. Without -o the outputs are NAME.qcow2 and NAME.xml here.
 
 With --to, free blocks of the guest's filesystems are not copied; without it the
 output is exact to the byte.`,
