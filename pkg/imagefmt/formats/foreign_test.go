@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -187,9 +188,9 @@ func loadFolder(t *testing.T, dir string) *imagefmttest.Folder {
 
 // putSparse writes what r has to f; pages of zeros become holes.
 func putSparse(f *imagefmttest.MemFile, r io.Reader) error {
-	page := make([]byte, 4096)
+	in, page := bufio.NewReaderSize(r, 1<<20), make([]byte, 4096)
 	for off := int64(0); ; {
-		n, err := io.ReadFull(r, page)
+		n, err := io.ReadFull(in, page)
 		if !ondisk.IsZero(page[:n]) {
 			if _, err := f.WriteAt(page[:n], off); err != nil {
 				return err
