@@ -13,9 +13,12 @@ type spot struct {
 	entry entry
 }
 
-// writeSome writes the beginning of p, at least to the end of its first cluster,
-// and returns how many bytes that was.
-func (u *updater) writeSome(p []byte, off int64) (int, error) {
+// WriteSome writes in place where a cluster belongs to nobody else, and to a new
+// cluster where it is shared, compressed, or not there.
+func (u *updater) WriteSome(p []byte, off int64) (int, error) {
+	if err := u.begin(); err != nil {
+		return 0, err
+	}
 	table, err := u.ownTable(off)
 	if err != nil {
 		return 0, err
@@ -230,7 +233,7 @@ func (u *updater) writePart(s spot, p []byte, off int64) error {
 // view is what the guest sees; zeros beyond the end of the disk.
 func (u *updater) view(off, n int64) ([]byte, error) {
 	p := make([]byte, n)
-	inside := min(n, u.Size()-off)
+	inside := min(n, u.img.Size()-off)
 	return p, ondisk.Full(u.img, p[:inside], off)
 }
 

@@ -3,6 +3,7 @@ package qcow2
 import (
 	"fmt"
 
+	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 )
 
@@ -25,17 +26,8 @@ func (img *image) NextExtent(off, n int64) (blockdev.Extent, error) {
 	case packed:
 		return blockdev.Extent{Off: off, Len: min(r.n, n), Kind: blockdev.Data}, nil
 	case unallocated:
-		return img.extentBelow(off, r.n)
+		return imagefmt.ExtentBelow(img.backing, off, min(r.n, n))
 	default:
 		return blockdev.Extent{Off: off, Len: r.n, Kind: blockdev.Zero}, nil
 	}
-}
-
-// extentBelow is the extent of the backing file at off; what lies after its end
-// is zero.
-func (img *image) extentBelow(off, n int64) (blockdev.Extent, error) {
-	if img.backing != nil && off < img.backing.Size() {
-		return blockdev.NextExtent(img.backing, off, min(n, img.backing.Size()-off))
-	}
-	return blockdev.Extent{Off: off, Len: n, Kind: blockdev.Zero}, nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
 	"sync"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
@@ -118,31 +116,13 @@ func (img *image) Info() imagefmt.Info { return img.info }
 
 // ReadAt reads guest bytes; neighbours on the host are read at once.
 func (img *image) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, fmt.Errorf("qcow2: negative offset %d", off)
-	}
-	if off >= img.Size() {
-		return 0, io.EOF
-	}
-	short := int64(len(p)) > img.Size()-off
-	if short {
-		p = p[:img.Size()-off]
-	}
-	for done := 0; done < len(p); {
-		r, err := img.m.next(off+int64(done), int64(len(p)-done))
+	return blockdev.ReadPieces(p, off, img.Size(), func(p []byte, off int64) (int, error) {
+		r, err := img.m.next(off, int64(len(p)))
 		if err != nil {
-			return done, err
+			return 0, err
 		}
-		part := p[done : done+int(r.n)]
-		if err := img.readRun(part, off+int64(done), r); err != nil {
-			return done, err
-		}
-		done += len(part)
-	}
-	if short {
-		return len(p), io.EOF
-	}
-	return len(p), nil
+		return int(r.n), img.readRun(p[:r.n], off, r)
+	})
 }
 
 // readRun fills p, the bytes of run r, which begins at guest offset off.
@@ -153,25 +133,11 @@ func (img *image) readRun(p []byte, off int64, r run) error {
 	case packed:
 		return ondisk.At(layer, "compressed cluster", r.host).Wrap(img.readPacked(p, off, r))
 	case unallocated:
-		return img.readBelow(p, off)
+		return imagefmt.ReadBelow(img.backing, p, off)
 	default:
 		clear(p)
 		return nil
 	}
-}
-
-// readBelow reads what the backing file has at off; zeros without one, and after
-// its end.
-func (img *image) readBelow(p []byte, off int64) error {
-	if img.backing != nil && off < img.backing.Size() {
-		n := min(int64(len(p)), img.backing.Size()-off)
-		if err := ondisk.Full(img.backing, p[:n], off); err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	clear(p)
-	return nil
 }
 
 // readPacked decodes a compressed cluster: straight into p when all of it is

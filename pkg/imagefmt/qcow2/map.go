@@ -27,7 +27,7 @@ func (img *image) NextMapEntry(off, n int64) (imagefmt.MapEntry, error) {
 	case zeroed:
 		e.State = imagefmt.Zero
 	case unallocated:
-		return img.mapBelow(e)
+		return imagefmt.MapBelow(img.backing, off, e.Len)
 	}
 	return e, nil
 }
@@ -38,15 +38,4 @@ func (img *image) dataName() string {
 		return img.data.Name()
 	}
 	return img.src.Name()
-}
-
-// mapBelow is what the backing file says of e, whose range this image does not
-// store.
-func (img *image) mapBelow(e imagefmt.MapEntry) (imagefmt.MapEntry, error) {
-	if img.backing == nil || e.Off >= img.backing.Size() {
-		return e, nil
-	}
-	below, err := imagefmt.NextMapEntry(img.backing, e.Off, min(e.Len, img.backing.Size()-e.Off))
-	below.Depth++
-	return below, err
 }

@@ -3,11 +3,8 @@ package qcow2
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
-	"sync"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
-	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -41,66 +38,19 @@ func (Format) Update(ctx context.Context, file imagefmt.File, opts imagefmt.Open
 		img.closeOthers()
 		return nil, err
 	}
-	return u, nil
+	return imagefmt.NewWritable(layer, img, u), nil
 }
 
-// updater is an image that is being changed: many readers or one writer.
+// updater changes an image.
 type updater struct {
-	mu     sync.RWMutex
 	img    *image
 	file   imagefmt.File
 	counts *counts
 	begun  bool // the image is marked as changed
 }
 
-var (
-	_ imagefmt.WritableImage = (*updater)(nil)
-	_ blockdev.Extenter      = (*updater)(nil)
-)
-
-func (u *updater) Size() int64         { return u.img.Size() }
-func (u *updater) Info() imagefmt.Info { return u.img.Info() }
-func (u *updater) Close() error        { return u.img.Close() }
-
-func (u *updater) ReadAt(p []byte, off int64) (int, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.ReadAt(p, off)
-}
-
-func (u *updater) NextExtent(off, n int64) (blockdev.Extent, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.NextExtent(off, n)
-}
-
 // Flush has nothing to do; see [Format.Update].
-func (u *updater) Flush(ctx context.Context) error { return ctx.Err() }
-
-// Sync has nothing to do; the transaction below syncs.
-func (u *updater) Sync() error { return nil }
-
-// WriteAt writes in place where a cluster belongs to nobody else, and to a new
-// cluster where it is shared, compressed, or not there.
-func (u *updater) WriteAt(p []byte, off int64) (int, error) {
-	if !ondisk.InRange(off, int64(len(p)), u.Size()) {
-		return 0, fmt.Errorf("qcow2: write %d+%d outside a disk of %d bytes", off, len(p), u.Size())
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if err := u.begin(); err != nil {
-		return 0, err
-	}
-	done := 0
-	for done < len(p) {
-		n, err := u.writeSome(p[done:], off+int64(done))
-		if err != nil {
-			return done, err
-		}
-		done += n
-	}
-	return done, nil
-}
+func (u *updater) Flush() error { return nil }
 
 // fixedTable is a part of the image that is no cluster of the guest.
 type fixedTable struct {

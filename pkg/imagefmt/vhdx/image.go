@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
@@ -58,31 +57,13 @@ func (img *image) SectorSize() (logical, physical int) { return img.t.logical, i
 
 // ReadAt reads guest bytes; neighbours in the file are read at once.
 func (img *image) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, fmt.Errorf("vhdx: negative offset %d", off)
-	}
-	if off >= img.Size() {
-		return 0, io.EOF
-	}
-	short := int64(len(p)) > img.Size()-off
-	if short {
-		p = p[:img.Size()-off]
-	}
-	for done := 0; done < len(p); {
-		r, err := img.m.next(off+int64(done), int64(len(p)-done))
+	return blockdev.ReadPieces(p, off, img.Size(), func(p []byte, off int64) (int, error) {
+		r, err := img.m.next(off, int64(len(p)))
 		if err != nil {
-			return done, err
+			return 0, err
 		}
-		part := p[done : done+int(r.n)]
-		if err := img.readRun(part, off+int64(done), r); err != nil {
-			return done, err
-		}
-		done += len(part)
-	}
-	if short {
-		return len(p), io.EOF
-	}
-	return len(p), nil
+		return int(r.n), img.readRun(p[:r.n], off, r)
+	})
 }
 
 // readRun fills p, the bytes of run r, which begins at guest offset off.
@@ -91,25 +72,11 @@ func (img *image) readRun(p []byte, off int64, r run) error {
 	case stored:
 		return ondisk.At(layer, "payload", r.host).Wrap(ondisk.Full(img.m.file, p, r.host))
 	case absent:
-		return img.readParent(p, off)
+		return imagefmt.ReadBelow(img.parent, p, off)
 	default:
 		clear(p)
 		return nil
 	}
-}
-
-// readParent reads what the parent has at off; zeros without one and behind its
-// end.
-func (img *image) readParent(p []byte, off int64) error {
-	if img.parent != nil && off < img.parent.Size() {
-		n := min(int64(len(p)), img.parent.Size()-off)
-		if err := ondisk.Full(img.parent, p[:n], off); err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	clear(p)
-	return nil
 }
 
 func (img *image) run(off, n int64) (run, error) {
@@ -127,15 +94,16 @@ func (img *image) NextExtent(off, n int64) (blockdev.Extent, error) {
 	if err != nil {
 		return blockdev.Extent{}, err
 	}
-	switch {
-	case r.kind == stored:
+	switch r.kind {
+	case stored:
 		e, err := blockdev.NextExtent(img.m.file, r.host, r.n)
 		e.Off = off
 		return e, err
-	case r.kind == absent && img.parent != nil && off < img.parent.Size():
-		return blockdev.NextExtent(img.parent, off, min(r.n, img.parent.Size()-off))
+	case absent:
+		return imagefmt.ExtentBelow(img.parent, off, r.n)
+	default:
+		return blockdev.Extent{Off: off, Len: r.n, Kind: blockdev.Zero}, nil
 	}
-	return blockdev.Extent{Off: off, Len: r.n, Kind: blockdev.Zero}, nil
 }
 
 // NextMapEntry tells blocks that are not present from blocks of zeros.
@@ -151,7 +119,7 @@ func (img *image) NextMapEntry(off, n int64) (imagefmt.MapEntry, error) {
 	case zeroed:
 		e.State = imagefmt.Zero
 	case absent:
-		return img.mapParent(e)
+		return imagefmt.MapBelow(img.parent, off, r.n)
 	}
 	return e, nil
 }
@@ -168,17 +136,5 @@ func (img *image) mapStored(e imagefmt.MapEntry, r run) (imagefmt.MapEntry, erro
 		e.Len = min(e.Len, x.off-r.host)
 	}
 	e.HostOff = r.host
-	return e, nil
-}
-
-func (img *image) mapParent(e imagefmt.MapEntry) (imagefmt.MapEntry, error) {
-	if img.parent == nil || e.Off >= img.parent.Size() {
-		return e, nil
-	}
-	n := min(e.Len, img.parent.Size()-e.Off)
-	for below, err := range imagefmt.Map(context.Background(), img.parent, e.Off, n) {
-		below.Depth++
-		return below, err
-	}
 	return e, nil
 }

@@ -3,8 +3,6 @@ package vhdx
 import (
 	"cmp"
 	"container/heap"
-	"fmt"
-	"io"
 	"math"
 	"slices"
 
@@ -167,27 +165,7 @@ func (v *replayed) ReadAt(p []byte, off int64) (int, error) {
 	if len(v.edits) == 0 && v.size == v.inner.Size() {
 		return v.inner.ReadAt(p, off)
 	}
-	if off < 0 {
-		return 0, fmt.Errorf("vhdx: negative offset %d", off)
-	}
-	if off >= v.size {
-		return 0, io.EOF
-	}
-	short := int64(len(p)) > v.size-off
-	if short {
-		p = p[:v.size-off]
-	}
-	for done := 0; done < len(p); {
-		n, err := v.readSome(p[done:], off+int64(done))
-		if err != nil {
-			return done, err
-		}
-		done += n
-	}
-	if short {
-		return len(p), io.EOF
-	}
-	return len(p), nil
+	return blockdev.ReadPieces(p, off, v.size, v.readSome)
 }
 
 // readSome reads as far as one edit or the room before the next one reaches.

@@ -2,12 +2,9 @@ package vhdx
 
 import (
 	"context"
-	"fmt"
 	"math"
-	"sync"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
-	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -39,73 +36,23 @@ func (Format) Update(ctx context.Context, file imagefmt.File, opts imagefmt.Open
 	if err != nil {
 		return nil, err
 	}
-	return &updater{img: img, file: file}, nil
+	return imagefmt.NewWritable(layer, img, &updater{img: img, file: file}), nil
 }
 
-// updater is an image that is being changed: many readers or one writer.
+// updater changes an image.
 type updater struct {
-	mu    sync.RWMutex
 	img   *image
 	file  imagefmt.File
 	begun bool  // the headers tell of the changes
 	free  int64 // where the next block goes; 0 while that is not known
 }
 
-var (
-	_ imagefmt.WritableImage = (*updater)(nil)
-	_ imagefmt.Mapper        = (*updater)(nil)
-	_ blockdev.Geometry      = (*updater)(nil)
-)
-
-func (u *updater) Size() int64                         { return u.img.Size() }
-func (u *updater) Info() imagefmt.Info                 { return u.img.Info() }
-func (u *updater) Close() error                        { return u.img.Close() }
-func (u *updater) SectorSize() (logical, physical int) { return u.img.SectorSize() }
-
-func (u *updater) ReadAt(p []byte, off int64) (int, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.ReadAt(p, off)
-}
-
-func (u *updater) NextExtent(off, n int64) (blockdev.Extent, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.NextExtent(off, n)
-}
-
-func (u *updater) NextMapEntry(off, n int64) (imagefmt.MapEntry, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.NextMapEntry(off, n)
-}
-
 // Flush has nothing to do; see [Format.Update].
-func (u *updater) Flush(ctx context.Context) error { return ctx.Err() }
+func (u *updater) Flush() error { return nil }
 
-// Sync has nothing to do; the transaction below syncs.
-func (u *updater) Sync() error { return nil }
-
-// WriteAt writes in place where a block is present, and else to a new one, unless
-// there are only zeros to write.
-func (u *updater) WriteAt(p []byte, off int64) (int, error) {
-	if !ondisk.InRange(off, int64(len(p)), u.Size()) {
-		return 0, fmt.Errorf("vhdx: write %d+%d outside a disk of %d bytes", off, len(p), u.Size())
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for done := 0; done < len(p); {
-		n, err := u.writeSome(p[done:], off+int64(done))
-		if err != nil {
-			return done, err
-		}
-		done += n
-	}
-	return len(p), nil
-}
-
-// writeSome writes as far as one run reaches.
-func (u *updater) writeSome(p []byte, off int64) (int, error) {
+// WriteSome writes in place where a block is present, and else to a new one,
+// unless there are only zeros to write. It goes as far as one run reaches.
+func (u *updater) WriteSome(p []byte, off int64) (int, error) {
 	r, err := u.img.m.next(off, int64(len(p)))
 	if err != nil {
 		return 0, err

@@ -49,27 +49,7 @@ func (m *image) Info() imagefmt.Info {
 // ReadAt reads guest bytes. A chunk of which all is wanted is compared with its
 // checksum; a part of one is not.
 func (m *image) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, fmt.Errorf("xva: negative offset %d", off)
-	}
-	if off >= m.Size() {
-		return 0, io.EOF
-	}
-	short := int64(len(p)) > m.Size()-off
-	if short {
-		p = p[:m.Size()-off]
-	}
-	for done := 0; done < len(p); {
-		n, err := m.readSome(p[done:], off+int64(done))
-		if err != nil {
-			return done, err
-		}
-		done += n
-	}
-	if short {
-		return len(p), io.EOF
-	}
-	return len(p), nil
+	return blockdev.ReadPieces(p, off, m.Size(), m.readSome)
 }
 
 // readSome fills p up to the end of the chunk, or of the gap, that off is in.
