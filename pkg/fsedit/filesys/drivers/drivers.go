@@ -5,6 +5,7 @@ package drivers
 import (
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/ext"
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys/fat"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/signature"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/swap"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
@@ -13,7 +14,7 @@ import (
 
 // Default is every driver, in the order in which they are asked.
 func Default() []filesys.Driver {
-	return []filesys.Driver{ext.Driver{}, swap.Driver{}}
+	return []filesys.Driver{ext.Driver{}, swap.Driver{}, fat.Driver{}}
 }
 
 // Content is what a device holds.

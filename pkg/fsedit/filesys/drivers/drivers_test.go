@@ -33,7 +33,9 @@ func TestIdentify(t *testing.T) {
 		{made(t, "mke2fs", "-q", "-t", "ext3"), "ext3", "ext"},
 		{made(t, "mke2fs", "-q", "-t", "ext2"), "ext2", "ext"},
 		{made(t, "mkswap", "-q"), "swap", "swap"},
-		{made(t, "mkfs.vfat"), "vfat", ""},
+		{made(t, "mkfs.vfat"), "vfat", "fat"},
+		{made(t, "mkfs.ntfs", "-q", "-F", "-f"), "ntfs", ""},
+		{made(t, "mkfs.exfat"), "exfat", ""},
 		{make([]byte, 1<<20), "", ""},
 		{nil, "", ""},
 	} {

@@ -10,7 +10,7 @@
 //
 // # Layout
 //
-//	byte 0      xfs, LUKS, squashfs, md 1.1; FAT, NTFS, exFAT, BitLocker in a boot sector
+//	byte 0      xfs, LUKS, squashfs, md 1.1; NTFS, exFAT, BitLocker in a boot sector
 //	512 x 0..3  LVM2 label
 //	1024        f2fs, erofs
 //	4096        md 1.2, bcache
@@ -29,6 +29,5 @@
 //
 // # Quirks
 //
-// Labels of FAT are those of the boot sector, not of the root directory. NTFS
-// keeps its label in a file, so it has none here.
+// NTFS keeps its label in a file, so it has none here.
 package signature

@@ -12,8 +12,6 @@ var foreigners = []kind{
 	{name: "xfs", len: 512, magic: "XFSB", read: readXFS},
 	{name: "ntfs", len: 512, magic: "NTFS    ", at: 3, read: readNTFS},
 	{name: "exfat", len: 512, magic: "EXFAT   ", at: 3, read: readExFAT},
-	{name: "vfat", len: 512, magic: "FAT32   ", at: 82, read: readFAT32},
-	{name: "vfat", len: 512, magic: "FAT", at: 54, read: readFAT16},
 	{name: "squashfs", len: 96, magic: "hsqs"},
 	{name: "btrfs", off: 65536, len: 1024, magic: "_BHRfS_M", at: 64, read: readBtrfs},
 	{name: "f2fs", off: 1024, len: 1200, magic: "\x10\x20\xf5\xf2", read: readF2FS},
@@ -52,39 +50,8 @@ func readExFAT(p []byte, id *filesys.Ident) bool {
 	return true
 }
 
-func readFAT32(p []byte, id *filesys.Ident) bool {
-	id.UUID, id.Label = serial(p[67:]), fatLabel(p[71:82])
-	return readBPB(p, id)
-}
-
-func readFAT16(p []byte, id *filesys.Ident) bool {
-	id.UUID, id.Label = serial(p[39:]), fatLabel(p[43:54])
-	return readBPB(p, id)
-}
-
-// readBPB checks the parameter block that all kinds of FAT share.
-func readBPB(p []byte, id *filesys.Ident) bool {
-	sector, cluster, fats := le.Uint16(p[11:]), p[13], p[16]
-	if sector < 512 || sector > 4096 || sector&(sector-1) != 0 || cluster == 0 || cluster&(cluster-1) != 0 || fats == 0 || fats > 2 {
-		return false
-	}
-	n := uint64(le.Uint16(p[19:]))
-	if n == 0 {
-		n = uint64(le.Uint32(p[32:]))
-	}
-	claim(id, n, uint64(sector))
-	return p[510] == 0x55 && p[511] == 0xaa
-}
-
 // serial is a 32-bit volume id as blkid shows it.
 func serial(p []byte) string { return fmt.Sprintf("%04X-%04X", le.Uint16(p[2:]), le.Uint16(p)) }
-
-func fatLabel(p []byte) string {
-	if s := text(p); s != "NO NAME" {
-		return s
-	}
-	return ""
-}
 
 func readBtrfs(p []byte, id *filesys.Ident) bool {
 	id.UUID, id.Label = dashed(p[32:48]), text(p[299:555])

@@ -22,9 +22,6 @@ var made = []struct {
 }{
 	{"xfs", "mkfs.xfs", "-q -f -L xlab %s", 320 << 20},
 	{"btrfs", "mkfs.btrfs", "-q -f -L blab %s", 128 << 20},
-	{"vfat 12", "mkfs.vfat", "-F 12 %s", 2 << 20},
-	{"vfat 16", "mkfs.vfat", "-F 16 -n FLAB %s", 32 << 20},
-	{"vfat 32", "mkfs.vfat", "-F 32 -n FLAB %s", 64 << 20},
 	{"ntfs", "mkfs.ntfs", "-q -F -f %s", 16 << 20},
 	{"exfat", "mkfs.exfat", "%s", 16 << 20},
 	{"f2fs", "mkfs.f2fs", "-q -f %s", 64 << 20},
