@@ -1,10 +1,8 @@
 package vhd
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
@@ -67,37 +65,17 @@ func (img *sparseImage) Close() error {
 
 // ReadAt reads guest bytes.
 func (img *sparseImage) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, fmt.Errorf("vhd: negative offset %d", off)
-	}
-	if off >= img.Size() {
-		return 0, io.EOF
-	}
-	short := int64(len(p)) > img.Size()-off
-	if short {
-		p = p[:img.Size()-off]
-	}
-	for done := 0; done < len(p); {
-		n, err := img.readSome(p[done:], off+int64(done))
-		if err != nil {
-			return done, err
-		}
-		done += int(n)
-	}
-	if short {
-		return len(p), io.EOF
-	}
-	return len(p), nil
+	return blockdev.ReadPieces(p, off, img.Size(), img.readSome)
 }
 
 // readSome fills the beginning of p, at least one run, and says how much.
-func (img *sparseImage) readSome(p []byte, off int64) (int64, error) {
+func (img *sparseImage) readSome(p []byte, off int64) (int, error) {
 	r, err := img.blocks.next(off, int64(len(p)))
 	if err != nil {
 		return 0, err
 	}
 	if !r.stored {
-		return r.n, img.readBelow(p[:r.n], off)
+		return int(r.n), imagefmt.ReadBelow(img.parent, p[:r.n], off)
 	}
 	span, err := img.gather(r, off, int64(len(p)))
 	if err != nil {
@@ -106,7 +84,7 @@ func (img *sparseImage) readSome(p []byte, off int64) (int64, error) {
 	if err := ondisk.Full(img.src, p[:span], r.host); err != nil {
 		return 0, ondisk.At(layer, "block", r.host).Wrap(err)
 	}
-	return span, img.fillGaps(p[r.n:span], off+r.n)
+	return int(span), img.fillGaps(p[r.n:span], off+r.n)
 }
 
 // gapSize is how many bytes that are not stored are read with their neighbours,
@@ -140,26 +118,12 @@ func (img *sparseImage) fillGaps(p []byte, off int64) error {
 			return err
 		}
 		if !r.stored {
-			if err := img.readBelow(p[:r.n], off); err != nil {
+			if err := imagefmt.ReadBelow(img.parent, p[:r.n], off); err != nil {
 				return err
 			}
 		}
 		p, off = p[r.n:], off+r.n
 	}
-	return nil
-}
-
-// readBelow reads what the parent has at off; zeros without one, and after its
-// end.
-func (img *sparseImage) readBelow(p []byte, off int64) error {
-	if img.parent != nil && off < img.parent.Size() {
-		n := min(int64(len(p)), img.parent.Size()-off)
-		if err := ondisk.Full(img.parent, p[:n], off); err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	clear(p)
 	return nil
 }
 
@@ -177,10 +141,8 @@ func (img *sparseImage) NextExtent(off, n int64) (blockdev.Extent, error) {
 		e, err := blockdev.NextExtent(img.src, r.host, r.n)
 		e.Off = off
 		return e, err
-	case img.parent != nil && off < img.parent.Size():
-		return blockdev.NextExtent(img.parent, off, min(r.n, img.parent.Size()-off))
 	}
-	return blockdev.Extent{Off: off, Len: r.n, Kind: blockdev.Zero}, nil
+	return imagefmt.ExtentBelow(img.parent, off, r.n)
 }
 
 // NextMapEntry names the image of the chain that stores a range.
@@ -194,17 +156,6 @@ func (img *sparseImage) NextMapEntry(off, n int64) (imagefmt.MapEntry, error) {
 		return imagefmt.MapEntry{}, err
 	case r.stored:
 		return imagefmt.MapEntry{Off: off, Len: r.n, State: imagefmt.Stored, File: img.src.Name(), HostOff: r.host}, nil
-	case img.parent != nil && off < img.parent.Size():
-		return img.mapBelow(off, min(r.n, img.parent.Size()-off))
 	}
-	return imagefmt.MapEntry{Off: off, Len: r.n, State: imagefmt.Hole, HostOff: -1}, nil
-}
-
-// mapBelow is the parent's first entry at off, one level down.
-func (img *sparseImage) mapBelow(off, n int64) (e imagefmt.MapEntry, err error) {
-	for e, err = range imagefmt.Map(context.Background(), img.parent, off, n) {
-		break
-	}
-	e.Depth++
-	return e, err
+	return imagefmt.MapBelow(img.parent, off, r.n)
 }

@@ -5,10 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
-	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -38,7 +36,7 @@ func (Format) Update(ctx context.Context, file imagefmt.File, opts imagefmt.Open
 	if err := u.checkBlocks(ctx, m, limits); err != nil {
 		return nil, err
 	}
-	return u, nil
+	return imagefmt.NewWritable(layer, u.img, u), nil
 }
 
 // refuseUpdate is about images whose state a change would make worse.
@@ -62,8 +60,8 @@ type fixedUpdater struct {
 }
 
 func (u *fixedUpdater) WriteAt(p []byte, off int64) (int, error) {
-	if err := inDisk(p, off, u.Size()); err != nil {
-		return 0, err
+	if !ondisk.InRange(off, int64(len(p)), u.Size()) {
+		return 0, fmt.Errorf("vhd: write %d+%d outside a disk of %d bytes", off, len(p), u.Size())
 	}
 	return u.file.WriteAt(p, off)
 }
@@ -72,28 +70,14 @@ func (u *fixedUpdater) WriteAt(p []byte, off int64) (int, error) {
 func (u *fixedUpdater) Sync() error                     { return nil }
 func (u *fixedUpdater) Flush(ctx context.Context) error { return ctx.Err() }
 
-func inDisk(p []byte, off, size int64) error {
-	if !ondisk.InRange(off, int64(len(p)), size) {
-		return fmt.Errorf("vhd: write %d+%d outside a disk of %d bytes", off, len(p), size)
-	}
-	return nil
-}
-
-// updater is a dynamic image that is being changed: many readers or one writer.
+// updater changes a dynamic image.
 type updater struct {
-	mu     sync.RWMutex
 	img    *sparseImage
 	file   imagefmt.File
 	footer []byte // in the bytes of whoever wrote it; nothing in it changes
 	end    int64  // behind the blocks, where the footer belongs
 	moved  bool   // the footer is not there yet
 }
-
-var (
-	_ imagefmt.WritableImage = (*fixedUpdater)(nil)
-	_ imagefmt.WritableImage = (*updater)(nil)
-	_ imagefmt.Mapper        = (*updater)(nil)
-)
 
 // checkBlocks refuses an image in which a write to one block could change
 // another, or a table.
@@ -113,38 +97,8 @@ func (u *updater) checkBlocks(ctx context.Context, m *meta, limits ondisk.Limits
 	return first
 }
 
-func (u *updater) Size() int64         { return u.img.Size() }
-func (u *updater) Info() imagefmt.Info { return u.img.Info() }
-func (u *updater) Close() error        { return u.img.Close() }
-
-func (u *updater) ReadAt(p []byte, off int64) (int, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.ReadAt(p, off)
-}
-
-func (u *updater) NextExtent(off, n int64) (blockdev.Extent, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.NextExtent(off, n)
-}
-
-func (u *updater) NextMapEntry(off, n int64) (imagefmt.MapEntry, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.NextMapEntry(off, n)
-}
-
-// Sync has nothing to do; the transaction below syncs.
-func (u *updater) Sync() error { return nil }
-
 // Flush puts the footer behind the last block.
-func (u *updater) Flush(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
+func (u *updater) Flush() error {
 	if !u.moved {
 		return nil
 	}
@@ -155,24 +109,12 @@ func (u *updater) Flush(ctx context.Context) error {
 	return nil
 }
 
-// WriteAt writes to blocks in place; blocks that are not stored are added at the
-// end, unless they stay zeros.
-func (u *updater) WriteAt(p []byte, off int64) (int, error) {
-	if err := inDisk(p, off, u.Size()); err != nil {
-		return 0, err
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
+// WriteSome writes to a block in place; one that is not stored is added at the
+// end, unless it stays zeros.
+func (u *updater) WriteSome(p []byte, off int64) (int, error) {
 	size := u.img.blocks.blockSize
-	for done := 0; done < len(p); {
-		at := off + int64(done)
-		part := p[done:min(int64(len(p)), int64(done)+size-at%size)]
-		if err := u.writeBlock(part, at/size, at%size); err != nil {
-			return done, err
-		}
-		done += len(part)
-	}
-	return len(p), nil
+	p = p[:min(int64(len(p)), size-off%size)]
+	return len(p), u.writeBlock(p, off/size, off%size)
 }
 
 // writeBlock writes to block i from byte in.
