@@ -2,7 +2,6 @@ package vdi
 
 import (
 	"fmt"
-	"io"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
@@ -38,33 +37,18 @@ func (img *image) Close() error        { return img.src.Close() }
 
 // ReadAt reads guest bytes; neighbours in the file are read at once.
 func (img *image) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, fmt.Errorf("vdi: negative offset %d", off)
-	}
-	if off >= img.Size() {
-		return 0, io.EOF
-	}
-	short := int64(len(p)) > img.Size()-off
-	if short {
-		p = p[:img.Size()-off]
-	}
-	for done := 0; done < len(p); {
-		r, err := img.m.next(off+int64(done), int64(len(p)-done))
+	return blockdev.ReadPieces(p, off, img.Size(), func(p []byte, off int64) (int, error) {
+		r, err := img.m.next(off, int64(len(p)))
 		if err != nil {
-			return done, err
+			return 0, err
 		}
-		part := p[done : done+int(r.n)]
+		p = p[:r.n]
 		if r.state != imagefmt.Stored {
-			clear(part)
-		} else if err := ondisk.Full(img.src, part, r.host); err != nil {
-			return done, ondisk.At(layer, "block", r.host).Wrap(err)
+			clear(p)
+			return len(p), nil
 		}
-		done += len(part)
-	}
-	if short {
-		return len(p), io.EOF
-	}
-	return len(p), nil
+		return len(p), ondisk.At(layer, "block", r.host).Wrap(ondisk.Full(img.src, p, r.host))
+	})
 }
 
 // NextExtent merges neighbours. A stored block that is a hole of the file, as

@@ -3,11 +3,8 @@ package vdi
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
-	"sync"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
-	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -30,66 +27,24 @@ func (Format) Update(ctx context.Context, file imagefmt.File, opts imagefmt.Open
 	if s.used != int64(s.Allocated) {
 		return nil, headerPlace.In("blocks allocated").Corrupt("%d, and the map has %d; the image is not changed in place", s.Allocated, s.used)
 	}
-	return &updater{img: img, file: file}, nil
+	return imagefmt.NewWritable(layer, img, &updater{img: img, file: file}), nil
 }
 
-// updater is an image that is being changed: many readers or one writer. The
-// number of stored blocks in its header is kept up to date.
+// updater changes an image. The number of stored blocks in its header is kept up
+// to date.
 type updater struct {
-	mu    sync.RWMutex
 	img   *image
 	file  imagefmt.File
 	begun bool // the image has a new modification UUID
 }
 
-var (
-	_ imagefmt.WritableImage = (*updater)(nil)
-	_ blockdev.Extenter      = (*updater)(nil)
-)
-
-func (u *updater) Size() int64         { return u.img.Size() }
-func (u *updater) Info() imagefmt.Info { return u.img.Info() }
-func (u *updater) Close() error        { return u.img.Close() }
-
-func (u *updater) ReadAt(p []byte, off int64) (int, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.ReadAt(p, off)
-}
-
-func (u *updater) NextExtent(off, n int64) (blockdev.Extent, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.NextExtent(off, n)
-}
-
 // Flush has nothing to do; see [Format.Update].
-func (u *updater) Flush(ctx context.Context) error { return ctx.Err() }
+func (u *updater) Flush() error { return nil }
 
-// Sync has nothing to do; the transaction below syncs.
-func (u *updater) Sync() error { return nil }
-
-// WriteAt writes in place where a block is stored, and to a new one at the end
-// where it is not, unless zeros are written there.
-func (u *updater) WriteAt(p []byte, off int64) (int, error) {
-	if !ondisk.InRange(off, int64(len(p)), u.Size()) {
-		return 0, fmt.Errorf("vdi: write %d+%d outside a disk of %d bytes", off, len(p), u.Size())
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	done := 0
-	for done < len(p) {
-		n, err := u.writeSome(p[done:], off+int64(done))
-		if err != nil {
-			return done, err
-		}
-		done += n
-	}
-	return done, nil
-}
-
-// writeSome writes what lies together in the file, or what one new block takes.
-func (u *updater) writeSome(p []byte, off int64) (int, error) {
+// WriteSome writes in place where a block is stored, and to a new one at the end
+// where it is not, unless zeros are written there: what lies together in the
+// file, or what one new block takes.
+func (u *updater) WriteSome(p []byte, off int64) (int, error) {
 	m := u.img.m
 	r, err := m.next(off, int64(len(p)))
 	if err != nil {
