@@ -31,7 +31,7 @@ var arrows = []struct {
 	{"imagefmt/inflate", []string{"imagefmt/ondisk"}},
 	{"imagefmt/", []string{"imagefmt", "imagefmt/blockdev", "imagefmt/ondisk", "imagefmt/inflate"}}, // the formats: not each other
 	{"imagefmt", []string{"imagefmt/blockdev", "imagefmt/ondisk"}},
-	{"fsedit/volume", []string{"fsedit/volume", "imagefmt/blockdev", "imagefmt/ondisk"}},
+	{"fsedit/volume", []string{"fsedit/volume", "fsedit/volume/assembly", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/filesys/drivers", []string{"fsedit/filesys/*", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/filesys", []string{"fsedit/filesys", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/cpio", leafMay}, {"fsedit/initramfs", leafMay}, {"fsedit/kmod", leafMay},

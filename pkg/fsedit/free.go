@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/drivers"
@@ -19,7 +18,7 @@ import (
 // none, and kept says why. It looks at what was committed.
 func (m *Machine) FreeExtents(ctx context.Context, disk int) (out []filesys.Range, kept []string, err error) {
 	for i, v := range m.Volumes {
-		if v.Disk != disk || m.contents[i].Driver == nil {
+		if m.contents[i].Driver == nil || !m.touches(v, disk) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -43,15 +42,12 @@ func (m *Machine) FreeExtents(ctx context.Context, disk int) (out []filesys.Rang
 			kept = append(kept, fmt.Sprintf("%s: free space is kept: %s", v.ID, why))
 			continue
 		}
-		out = append(out, free...)
-	}
-	slices.SortFunc(out, func(a, b filesys.Range) int {
-		if a.Off < b.Off {
-			return -1
+		for _, r := range free {
+			out = m.onDisk(out, disk, v, r)
 		}
-		return 1
-	})
-	return out, kept, nil
+	}
+	unused, keptToo, err := m.unused(disk)
+	return ascending(append(out, unused...)), append(kept, keptToo...), err
 }
 
 // excusable are troubles of one filesystem that need not stop a conversion.
@@ -80,12 +76,7 @@ func (m *Machine) doubt(ctx context.Context, i int) (string, error) {
 	if v.Parent == "" {
 		return m.tableOn(ctx, v)
 	}
-	for _, o := range m.Volumes {
-		if o.ID != v.ID && o.Parent == v.Parent && o.Off < v.Off+v.Len && v.Off < o.Off+o.Len {
-			return "it overlaps " + o.ID, nil
-		}
-	}
-	return "", nil
+	return m.shared(v)
 }
 
 // tableOn reports partitions that a whole-disk filesystem has won over.
@@ -109,7 +100,7 @@ func (m *Machine) tableOn(ctx context.Context, v volume.Volume) (string, error) 
 	return "", nil
 }
 
-// freeOf is the free space of the filesystem on volume i, on its disk.
+// freeOf is the free space of the filesystem on volume i.
 func (m *Machine) freeOf(ctx context.Context, i int) ([]filesys.Range, error) {
 	v := m.Volumes[i]
 	fs, _, err := m.contents[i].open()
@@ -120,17 +111,10 @@ func (m *Machine) freeOf(ctx context.Context, i int) ([]filesys.Range, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := v.Off
-	for up := v.Parent; up != ""; {
-		parent, _ := m.Volume(up)
-		base, up = base+parent.Off, parent.Parent
-	}
-	out := make([]filesys.Range, 0, len(free))
 	for _, r := range free {
 		if !ondisk.InRange(r.Off, r.Len, v.Len) {
 			return nil, ondisk.Because(ondisk.ErrCorrupt, "free space %d+%d outside the volume", r.Off, r.Len)
 		}
-		out = append(out, filesys.Range{Off: base + r.Off, Len: r.Len})
 	}
-	return out, nil
+	return free, nil
 }

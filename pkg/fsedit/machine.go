@@ -11,14 +11,19 @@ import (
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
 	"github.com/vmconv/vmconv/pkg/fsedit/volume"
 	"github.com/vmconv/vmconv/pkg/fsedit/volume/gpt"
+	"github.com/vmconv/vmconv/pkg/fsedit/volume/lvm"
 	"github.com/vmconv/vmconv/pkg/fsedit/volume/mbr"
+	"github.com/vmconv/vmconv/pkg/fsedit/volume/md"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
-// Mappers is every kind of volume, in the order in which they are asked: a GPT
-// before the MBR that protects it.
-func Mappers() []volume.Mapper { return []volume.Mapper{gpt.Mapper{}, mbr.Mapper{}} }
+// Mappers is every kind of volume, in the order in which they are asked: an array
+// before the table in it, which shows on each leg; a GPT before the MBR that protects
+// it; a table before the physical volume that its disk once was.
+func Mappers() []volume.Mapper {
+	return []volume.Mapper{md.Mapper{}, gpt.Mapper{}, mbr.Mapper{}, lvm.Mapper{}}
+}
 
 // Options tune [Open].
 type Options struct {
@@ -88,7 +93,7 @@ func (m *Machine) claimed(dev blockdev.Device) (int64, bool, error) {
 	return c.Size, c.Known(), err
 }
 
-// identify finds out what each volume holds that no other lies in. One that
+// identify finds out what each volume holds that has no partitions. One that
 // cannot be read is told, and fails only who needs it.
 func (m *Machine) identify(ctx context.Context) (troubles []string, err error) {
 	parents := map[string]bool{}
@@ -101,11 +106,14 @@ func (m *Machine) identify(ctx context.Context) (troubles []string, err error) {
 		}
 		c := &content{device: v.Device, limits: m.limits}
 		m.contents = append(m.contents, c)
-		if parents[v.ID] {
+		if parents[v.ID] && v.Claimed == "" {
 			continue
 		}
 		if c.Content, err = drivers.Identify(m.drivers, v.Device); err != nil {
 			troubles = append(troubles, fmt.Sprintf("%s: %v", v.ID, err))
+		}
+		if v.Claimed != "" {
+			c.Driver = nil // a leg of a mirror looks like its content
 		}
 	}
 	return troubles, nil

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,9 +25,13 @@ func NewDevices(list []Filesystem) *Devices {
 
 // Find returns the IDs of the volumes that a name of fstab or of a kernel command
 // line can mean: "UUID=…", "LABEL=…", "PARTUUID=…", "PARTLABEL=…", the links in
-// /dev/disk, and the kernel's own names of disks and partitions. Several are
+// /dev/disk, the kernel's own names of disks and partitions, and the names of logical
+// volumes and arrays. Several are
 // copies of each other; none is a name that means no volume here.
 func (d *Devices) Find(spec string) []string {
+	if ids := d.where(func(f Filesystem) bool { return slices.Contains(f.Names, spec) }); len(ids) > 0 {
+		return ids
+	}
 	if link, ok := strings.CutPrefix(spec, "/dev/disk/"); ok {
 		return d.link(link)
 	}

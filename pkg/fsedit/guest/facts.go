@@ -51,7 +51,7 @@ type Mount struct {
 type Filesystem struct {
 	Volume    string `json:"volume"`
 	Disk      int    `json:"disk"`
-	Number    int    `json:"number,omitempty"` // partition
+	Number    int    `json:"number,omitempty"` // partition; -1 is neither that nor a disk
 	Type      string `json:"type"`
 	UUID      string `json:"uuid,omitempty"`
 	Label     string `json:"label,omitempty"`
@@ -59,6 +59,8 @@ type Filesystem struct {
 	PartLabel string `json:"partlabel,omitempty"`
 	Size      int64  `json:"size"`
 	ReadOnly  string `json:"read_only,omitempty"` // why vmconv cannot edit it
+	// Names are the device files of a logical volume or an array.
+	Names []string `json:"names,omitempty"`
 }
 
 // Kernel is an installed kernel: a module tree, an image, or both.

@@ -88,7 +88,7 @@ func filesystems(sources []Source) []Filesystem {
 		}
 		v := s.Volume
 		out = append(out, Filesystem{Volume: v.ID, Disk: v.Disk, Number: v.Number, Type: s.Ident.Type,
-			UUID: s.Ident.UUID, Label: s.Ident.Label, Size: v.Len})
+			UUID: s.Ident.UUID, Label: s.Ident.Label, Size: v.Len, Names: v.Names})
 		if v.Number > 0 {
 			out[len(out)-1].PartUUID, out[len(out)-1].PartLabel = v.UUID, v.Label
 		}

@@ -20,7 +20,7 @@ type Volume struct {
 	Names  []string
 	Kind   string // "disk", "mbr", "gpt", "lvm", "md"
 	Disk   int    // index of the disk it lies on, or begins on, from 0
-	Number int    // partition number in its table, from 1; 0 for a whole disk
+	Number int    // partition number in its table, from 1; 0 for a whole disk, -1 for others
 	// UUID identifies it in its table: a GPT unique GUID, or an MBR disk id and
 	// number ("4f1c7d2a-01"); lower case. For a disk: the table's own id.
 	UUID     string

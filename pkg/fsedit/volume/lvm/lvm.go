@@ -146,7 +146,7 @@ func (g *group) one(r *resolver, lv *logical, snap *segment, store bool) (volume
 		p = assembly.ReadOnly(p)
 	}
 	v := volume.Volume{
-		ID: g.name + "/" + lv.name, Names: g.names(lv), Kind: "lvm", Type: lv.segments[0].config.string("type"),
+		ID: g.name + "/" + lv.name, Names: g.names(lv), Kind: "lvm", Number: -1, Type: lv.segments[0].config.string("type"),
 		UUID: lv.id, Label: lv.name, Len: p.Size(), Spans: assembly.Spans(p), Device: assembly.Device(p),
 	}
 	if v.On = g.members(lv); len(v.On) == 0 {
