@@ -8,13 +8,14 @@ import (
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/fat"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/signature"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/swap"
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys/xfs"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
 // Default is every driver, in the order in which they are asked.
 func Default() []filesys.Driver {
-	return []filesys.Driver{ext.Driver{}, swap.Driver{}, fat.Driver{}}
+	return []filesys.Driver{ext.Driver{}, xfs.Driver{}, swap.Driver{}, fat.Driver{}}
 }
 
 // Content is what a device holds.

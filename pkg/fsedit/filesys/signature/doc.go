@@ -1,6 +1,6 @@
 // Package signature names what lies on a device by its magic number, for
 // everything that no driver here opens: an error can then say that the root is on
-// xfs, and a name of fstab finds its volume by UUID or label.
+// btrfs, and a name of fstab finds its volume by UUID or label.
 //
 // # What
 //
@@ -10,7 +10,7 @@
 //
 // # Layout
 //
-//	byte 0      xfs, LUKS, squashfs, md 1.1; NTFS, exFAT, BitLocker in a boot sector
+//	byte 0      LUKS, squashfs, md 1.1; NTFS, exFAT, BitLocker in a boot sector
 //	512 x 0..3  LVM2 label
 //	1024        f2fs, erofs
 //	4096        md 1.2, bcache

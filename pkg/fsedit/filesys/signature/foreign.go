@@ -9,7 +9,6 @@ import (
 )
 
 var foreigners = []kind{
-	{name: "xfs", len: 512, magic: "XFSB", read: readXFS},
 	{name: "ntfs", len: 512, magic: "NTFS    ", at: 3, read: readNTFS},
 	{name: "exfat", len: 512, magic: "EXFAT   ", at: 3, read: readExFAT},
 	{name: "squashfs", len: 96, magic: "hsqs"},
@@ -28,12 +27,6 @@ func claim(id *filesys.Ident, count uint64, unit uint64) {
 			id.Size = n
 		}
 	}
-}
-
-func readXFS(p []byte, id *filesys.Ident) bool {
-	id.UUID, id.Label = dashed(p[32:48]), text(p[108:120])
-	claim(id, be.Uint64(p[8:]), uint64(be.Uint32(p[4:])))
-	return true
 }
 
 func readNTFS(p []byte, id *filesys.Ident) bool {

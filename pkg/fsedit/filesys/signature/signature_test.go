@@ -20,7 +20,6 @@ var made = []struct {
 	args string
 	size int64
 }{
-	{"xfs", "mkfs.xfs", "-q -f -L xlab %s", 320 << 20},
 	{"btrfs", "mkfs.btrfs", "-q -f -L blab %s", 128 << 20},
 	{"ntfs", "mkfs.ntfs", "-q -F -f %s", 16 << 20},
 	{"exfat", "mkfs.exfat", "%s", 16 << 20},

@@ -10,7 +10,7 @@ import (
 type featureWord int
 
 const (
-	version featureWord = iota // sb_versionnum above its number
+	versionBits featureWord = iota // sb_versionnum above its number
 	features2
 	compat
 	incompat
@@ -81,7 +81,7 @@ type feature struct {
 
 // known lists every feature that this driver has an opinion about.
 var known = map[featureWord][]feature{
-	version: {
+	versionBits: {
 		{fvAttr, "attr", write},
 		{fvNLink, "nlink", write},
 		{fvQuota, "quota", write},
@@ -130,7 +130,7 @@ var known = map[featureWord][]feature{
 
 // unknown is what the driver does about a bit that it does not know.
 var unknown = map[featureWord]policy{
-	version: refuse, features2: refuse, compat: ignore, incompat: refuse, roCompat: read, logIncompat: read,
+	versionBits: refuse, features2: refuse, compat: ignore, incompat: refuse, roCompat: read, logIncompat: read,
 }
 
 // features are the words of a superblock.
@@ -141,7 +141,7 @@ type features struct {
 
 func (s *superblock) features() features {
 	f := features{number: int(s.VersionNum & versionMask)}
-	f.words[version] = uint32(s.VersionNum &^ versionMask)
+	f.words[versionBits] = uint32(s.VersionNum &^ versionMask)
 	if s.VersionNum&fvMoreBits != 0 {
 		f.words[features2] = s.Features2
 	}
@@ -159,7 +159,7 @@ func (f features) has(w featureWord, b uint32) bool { return f.words[w]&b != 0 }
 func (f features) fileTypes() bool { return f.has(incompat, fiFType) || f.has(features2, f2FType) }
 
 // foldsCase reports whether names are looked up without regard to ASCII case.
-func (f features) foldsCase() bool { return f.has(version, fvBorg) }
+func (f features) foldsCase() bool { return f.has(versionBits, fvBorg) }
 
 // each calls visit for every set bit, unknown ones included: their names are
 // "ro_compat bit 0x20000".

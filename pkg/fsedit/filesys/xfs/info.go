@@ -32,6 +32,15 @@ func (v *volume) stateNotices() []string {
 	if v.super.RBlocks != 0 {
 		out = append(out, "its realtime device is not here: files on it cannot be read")
 	}
+	if v.replayed {
+		return out
+	}
+	switch left, err := v.orphans(); {
+	case err != nil:
+		out = append(out, err.Error())
+	case left:
+		out = append(out, "deleted files still take space; run xfs_repair in the guest")
+	}
 	return out
 }
 

@@ -110,7 +110,7 @@ func (s *superState) geometry(devSize int64) (geometry, error) {
 	if names := g.withPolicy(refuse); len(names) > 0 {
 		return g, at.In("features").Unsupported("%v", names)
 	}
-	if !g.v5() && !g.has(version, fvDirV2) {
+	if !g.v5() && !g.has(versionBits, fvDirV2) {
 		return g, at.In("features").Unsupported("directories of version 1")
 	}
 	if s.InProgress != 0 {
