@@ -3,7 +3,6 @@ package vmdk
 import (
 	"errors"
 	"fmt"
-	"io"
 	"sort"
 	"sync"
 
@@ -78,32 +77,13 @@ func (img *image) next(off, n int64) (*extent, run, error) {
 
 // ReadAt reads bytes of the disk; neighbours in a file are read at once.
 func (img *image) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, fmt.Errorf("vmdk: negative offset %d", off)
-	}
-	if off >= img.Size() {
-		return 0, io.EOF
-	}
-	short := int64(len(p)) > img.Size()-off
-	if short {
-		p = p[:img.Size()-off]
-	}
-	for done := 0; done < len(p); {
-		at := off + int64(done)
-		x, r, err := img.next(at, int64(len(p)-done))
+	return blockdev.ReadPieces(p, off, img.Size(), func(p []byte, off int64) (int, error) {
+		x, r, err := img.next(off, int64(len(p)))
 		if err != nil {
-			return done, err
+			return 0, err
 		}
-		part := p[done : done+int(r.n)]
-		if err := img.readRun(part, at, x, r); err != nil {
-			return done, err
-		}
-		done += len(part)
-	}
-	if short {
-		return len(p), io.EOF
-	}
-	return len(p), nil
+		return int(r.n), img.readRun(p[:r.n], off, x, r)
+	})
 }
 
 // readRun fills p, the bytes of run r of extent x, from offset off of the disk.
@@ -114,25 +94,11 @@ func (img *image) readRun(p []byte, off int64, x *extent, r run) error {
 	case packed:
 		return ondisk.At(layer, "compressed grain", r.host).Wrap(img.readPacked(p, off-x.start, x, r))
 	case absent:
-		return img.readBelow(p, off)
+		return imagefmt.ReadBelow(img.parent, p, off)
 	default:
 		clear(p)
 		return nil
 	}
-}
-
-// readBelow reads what the parent has at off; zeros without one, and after its
-// end.
-func (img *image) readBelow(p []byte, off int64) error {
-	if img.parent != nil && off < img.parent.Size() {
-		n := min(int64(len(p)), img.parent.Size()-off)
-		if err := ondisk.Full(img.parent, p[:n], off); err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	clear(p)
-	return nil
 }
 
 // NextExtent merges neighbours over the borders of grains and tables. It says
@@ -153,7 +119,7 @@ func (img *image) NextExtent(off, n int64) (blockdev.Extent, error) {
 	case packed:
 		return blockdev.Extent{Off: off, Len: r.n, Kind: blockdev.Data}, nil
 	case absent:
-		return img.extentBelow(off, r.n)
+		return imagefmt.ExtentBelow(img.parent, off, r.n)
 	default:
 		return blockdev.Extent{Off: off, Len: r.n, Kind: blockdev.Zero}, nil
 	}
@@ -164,13 +130,4 @@ func (img *image) inside(off, n int64) error {
 		return fmt.Errorf("vmdk: %d+%d is outside a disk of %d bytes", off, n, img.Size())
 	}
 	return nil
-}
-
-// extentBelow is the extent of the parent at off; what lies after its end is
-// zero.
-func (img *image) extentBelow(off, n int64) (blockdev.Extent, error) {
-	if img.parent != nil && off < img.parent.Size() {
-		return blockdev.NextExtent(img.parent, off, min(n, img.parent.Size()-off))
-	}
-	return blockdev.Extent{Off: off, Len: n, Kind: blockdev.Zero}, nil
 }

@@ -23,17 +23,7 @@ func (img *image) NextMapEntry(off, n int64) (imagefmt.MapEntry, error) {
 	case zeroed:
 		e.State = imagefmt.Zero
 	case absent:
-		return img.mapBelow(e)
+		return imagefmt.MapBelow(img.parent, off, r.n)
 	}
 	return e, nil
-}
-
-// mapBelow is what the parent says of e, whose range this disk does not store.
-func (img *image) mapBelow(e imagefmt.MapEntry) (imagefmt.MapEntry, error) {
-	if img.parent == nil || e.Off >= img.parent.Size() {
-		return e, nil
-	}
-	below, err := imagefmt.NextMapEntry(img.parent, e.Off, min(e.Len, img.parent.Size()-e.Off))
-	below.Depth++
-	return below, err
 }

@@ -3,10 +3,8 @@ package vmdk
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
-	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -37,7 +35,7 @@ func (Format) Update(ctx context.Context, file imagefmt.File, opts imagefmt.Open
 		img.closeOthers()
 		return nil, err
 	}
-	return u, nil
+	return imagefmt.NewWritable(layer, img, u), nil
 }
 
 // toUpdate opens extents in the transaction of file.
@@ -69,19 +67,13 @@ func (h *head) updatable() error {
 	return nil
 }
 
-// updater is a disk that is being changed: many readers or one writer.
+// updater changes a disk.
 type updater struct {
-	mu      sync.RWMutex
 	img     *image
 	file    imagefmt.File
 	sparse  map[*extent]*grower
 	changed bool // since the CID was renewed
 }
-
-var (
-	_ imagefmt.WritableImage = (*updater)(nil)
-	_ imagefmt.Mapper        = (*updater)(nil)
-)
 
 // prepare checks that no two parts of the disk share a byte of a file, since
 // every write rests on that.
@@ -113,51 +105,14 @@ func (u *updater) prepare(limits ondisk.Limits) error {
 	return nil
 }
 
-func (u *updater) Size() int64         { return u.img.Size() }
-func (u *updater) Info() imagefmt.Info { return u.img.Info() }
-func (u *updater) Close() error        { return u.img.Close() }
-
-func (u *updater) ReadAt(p []byte, off int64) (int, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.ReadAt(p, off)
-}
-
-func (u *updater) NextExtent(off, n int64) (blockdev.Extent, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.NextExtent(off, n)
-}
-
-func (u *updater) NextMapEntry(off, n int64) (imagefmt.MapEntry, error) {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return u.img.NextMapEntry(off, n)
-}
-
-// Sync has nothing to do; the transaction below syncs.
-func (u *updater) Sync() error { return nil }
-
-// WriteAt writes to the grains that are there, and to new ones at the end of the
-// file where there are none and p has more than zeros.
-func (u *updater) WriteAt(p []byte, off int64) (int, error) {
-	if !ondisk.InRange(off, int64(len(p)), u.Size()) {
-		return 0, fmt.Errorf("vmdk: write %d+%d outside a disk of %d bytes", off, len(p), u.Size())
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.changed = u.changed || len(p) > 0
-	done := 0
-	for done < len(p) {
-		x := u.img.extentAt(off + int64(done))
-		in := off + int64(done) - x.start
-		part := p[done:min(int64(len(p)), int64(done)+x.size-in)]
-		if err := u.writeExtent(x, part, in); err != nil {
-			return done, err
-		}
-		done += len(part)
-	}
-	return done, nil
+// WriteSome writes to the grains of an extent that are there, and to new ones at
+// the end of the file where there are none and p has more than zeros.
+func (u *updater) WriteSome(p []byte, off int64) (int, error) {
+	u.changed = true
+	x := u.img.extentAt(off)
+	in := off - x.start
+	p = p[:min(int64(len(p)), x.size-in)]
+	return len(p), u.writeExtent(x, p, in)
 }
 
 func (u *updater) writeExtent(x *extent, p []byte, off int64) error {
@@ -187,11 +142,9 @@ func writable(src imagefmt.Source) (imagefmt.File, error) {
 }
 
 // Flush writes a new CID, by which deltas to the disk notice that it has changed.
-func (u *updater) Flush(ctx context.Context) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if err := ctx.Err(); err != nil || !u.changed {
-		return err
+func (u *updater) Flush() error {
+	if !u.changed {
+		return nil
 	}
 	if err := u.renewID(); err != nil {
 		return err
