@@ -1,15 +1,11 @@
 package qcow2
 
 import (
-	"errors"
 	"maps"
 	"math/bits"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
-	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
 // Options are named as for qemu-img.
@@ -41,26 +37,11 @@ type settings struct {
 
 // newSettings checks all options and reports every problem at once.
 func newSettings(size int64, opts imagefmt.CreateOptions) (settings, error) {
-	p := problems{}
+	p := imagefmt.Problems{Format: layer}
 	if opts.Codec != "" {
-		opts.Values = p.withCodec(opts.Values, opts.Codec)
+		opts.Values = withCodec(&p, opts.Values, opts.Codec)
 	}
-	values := map[string]string{}
-	for _, o := range (Format{}).Options() {
-		values[o.Key] = o.Default
-	}
-	for key, v := range opts.Values {
-		if _, known := values[key]; !known {
-			p.add("unknown option %q", key)
-			continue
-		}
-		values[key] = v
-	}
-	for _, o := range (Format{}).Options() {
-		if v := values[o.Key]; len(o.Choices) > 0 && !slices.Contains(o.Choices, v) {
-			p.add("%s=%q is not one of %s", o.Key, v, strings.Join(o.Choices, ", "))
-		}
-	}
+	values := p.Values(Format{}.Options(), opts.Values)
 	width, _ := strconv.Atoi(values["refcount_bits"])
 	s := settings{
 		version:       3,
@@ -78,57 +59,50 @@ func newSettings(size int64, opts imagefmt.CreateOptions) (settings, error) {
 		s.compression = compressionZstd
 	}
 	s.extended = values["extended_l2"] == "on"
-	s.clusterBits = p.clusterBits(values["cluster_size"])
+	s.clusterBits = clusterBits(&p, values["cluster_size"])
 	s.check(&p, size)
-	return s, errors.Join(p...)
+	return s, p.Err()
 }
 
 // check is about options that do not go together.
-func (s *settings) check(p *problems, size int64) {
+func (s *settings) check(p *imagefmt.Problems, size int64) {
 	if s.version < 3 && (s.extended || s.compression != compressionZlib || s.refcountOrder != 4) {
-		p.add("extended_l2, compression_type and refcount_bits need compat=1.1")
+		p.Add("extended_l2, compression_type and refcount_bits need compat=1.1")
 	}
 	if s.version < 3 && s.backingFile != "" {
-		p.add("backing_file needs compat=1.1 here, for zeros over data")
+		p.Add("backing_file needs compat=1.1 here, for zeros over data")
 	}
 	if s.extended && s.clusterBits < minExtendedClusterBits {
-		p.add("extended_l2 needs a cluster_size of 16k or more")
+		p.Add("extended_l2 needs a cluster_size of 16k or more")
 	}
 	if (s.backingFile == "") != (s.backingFormat == "") {
-		p.add("backing_file and backing_fmt are given together or not at all")
+		p.Add("backing_file and backing_fmt are given together or not at all")
 	}
 	if len(s.backingFile) > maxBackingName {
-		p.add("backing_file has %d bytes; at most %d are possible", len(s.backingFile), maxBackingName)
+		p.Add("backing_file has %d bytes; at most %d are possible", len(s.backingFile), maxBackingName)
 	}
 	if s.level < 0 || s.level > maxLevel {
-		p.add("compression level %d is not one of 1 to %d", s.level, maxLevel)
+		p.Add("compression level %d is not one of 1 to %d", s.level, maxLevel)
 	}
 	if s.ahead != aheadOff && (s.compress || s.backingFile != "") {
-		p.add("preallocation=%s does not go together with compression or a backing_file", s.ahead)
+		p.Add("preallocation=%s does not go together with compression or a backing_file", s.ahead)
 	}
 	switch {
 	case size < 0:
-		p.add("negative size %d", size)
+		p.Add("negative size %d", size)
 	case s.l1Entries(size)*8 > maxL1Bytes:
-		p.add("cluster_size of %d is too small for a disk of %d bytes", s.clusterSize(), size)
+		p.Add("cluster_size of %d is too small for a disk of %d bytes", s.clusterSize(), size)
 	case int64(len(s.firstCluster(header{}))) > s.clusterSize():
-		p.add("the name of backing_file does not fit in a cluster of %d bytes", s.clusterSize())
+		p.Add("the name of backing_file does not fit in a cluster of %d bytes", s.clusterSize())
 	}
-}
-
-// problems gathers what is wrong with options.
-type problems []error
-
-func (p *problems) add(format string, args ...any) {
-	*p = append(*p, ondisk.At(layer, "options", ondisk.NoOffset).Unsupported(format, args...))
 }
 
 // withCodec is values with the codec as compression_type, which they may name
 // too, but no other.
-func (p *problems) withCodec(values map[string]string, codec string) map[string]string {
+func withCodec(p *imagefmt.Problems, values map[string]string, codec string) map[string]string {
 	const key = "compression_type"
 	if v, ok := values[key]; ok && v != codec {
-		p.add("codec %q and %s=%q contradict each other", codec, key, v)
+		p.Add("codec %q and %s=%q contradict each other", codec, key, v)
 	}
 	values = maps.Clone(values)
 	if values == nil {
@@ -140,7 +114,7 @@ func (p *problems) withCodec(values map[string]string, codec string) map[string]
 
 // clusterBits reads a size like "64k"; 16 after a problem, so that others can
 // still be found.
-func (p *problems) clusterBits(text string) uint {
+func clusterBits(p *imagefmt.Problems, text string) uint {
 	digits, shift := text, 0
 	if n := len(text); n > 0 {
 		switch text[n-1] {
@@ -153,7 +127,7 @@ func (p *problems) clusterBits(text string) uint {
 	v, err := strconv.ParseUint(digits, 10, 32)
 	v <<= shift
 	if err != nil || bits.OnesCount64(v) != 1 || v < 1<<minClusterBits || v > 1<<maxClusterBits {
-		p.add("cluster_size=%q is not a power of two from 512 to 2M", text)
+		p.Add("cluster_size=%q is not a power of two from 512 to 2M", text)
 		return 16
 	}
 	return uint(bits.TrailingZeros64(v))

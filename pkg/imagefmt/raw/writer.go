@@ -2,13 +2,9 @@ package raw
 
 import (
 	"context"
-	"errors"
-	"maps"
-	"slices"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
-	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
 // Options are named as for qemu-img.
@@ -20,25 +16,15 @@ func (Format) Options() []imagefmt.Option {
 
 // Create starts a raw image of size bytes. All sinks will do.
 func (Format) Create(_ context.Context, sink imagefmt.Sink, size int64, opts imagefmt.CreateOptions) (imagefmt.Writer, error) {
-	var problems []error
+	p := imagefmt.Problems{Format: "raw"}
+	reserve := p.Values(Format{}.Options(), opts.Values)["preallocation"]
 	if size < 0 {
-		problems = append(problems, ondisk.Because(ondisk.ErrUnsupported, "raw: impossible size %d", size))
+		p.Add("impossible size %d", size)
 	}
 	if opts.Compress {
-		problems = append(problems, ondisk.Because(ondisk.ErrUnsupported, "raw: images cannot be compressed"))
+		p.Add("images cannot be compressed")
 	}
-	reserve := "off"
-	for _, key := range slices.Sorted(maps.Keys(opts.Values)) {
-		switch v := opts.Values[key]; {
-		case key != "preallocation":
-			problems = append(problems, ondisk.Because(ondisk.ErrUnsupported, "raw: unknown option %s", key))
-		case v != "off" && v != "falloc" && v != "full":
-			problems = append(problems, ondisk.Because(ondisk.ErrUnsupported, "raw: preallocation=%q is not one of off, falloc, full", v))
-		default:
-			reserve = v
-		}
-	}
-	if err := errors.Join(problems...); err != nil {
+	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	w := &writer{

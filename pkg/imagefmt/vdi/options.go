@@ -1,13 +1,6 @@
 package vdi
 
-import (
-	"errors"
-	"slices"
-	"strings"
-
-	"github.com/vmconv/vmconv/pkg/imagefmt"
-	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
-)
+import "github.com/vmconv/vmconv/pkg/imagefmt"
 
 // Options are named as for qemu-img.
 func (Format) Options() []imagefmt.Option {
@@ -34,43 +27,24 @@ type settings struct {
 
 // newSettings checks all options and reports every problem at once.
 func newSettings(size int64, opts imagefmt.CreateOptions) (settings, error) {
-	var p problems
-	values := map[string]string{}
-	for _, o := range (Format{}).Options() {
-		v, given := opts.Values[o.Key]
-		if given && !slices.Contains(o.Choices, v) {
-			p.add("%s=%q is not one of %s", o.Key, v, strings.Join(o.Choices, ", "))
-		}
-		values[o.Key] = v
-	}
-	for key := range opts.Values {
-		if _, known := values[key]; !known {
-			p.add("unknown option %q", key)
-		}
-	}
+	p := imagefmt.Problems{Format: layer}
+	values := p.Values(Format{}.Options(), opts.Values)
 	s := settings{
 		static:  values["subformat"] == "static" || values["static"] == "on" || values["preallocation"] == "metadata",
 		reserve: values["preallocation"] == "falloc",
 		full:    values["preallocation"] == "full",
 	}
-	if s.static && (values["subformat"] == "dynamic" || values["static"] == "off") {
-		p.add("subformat, static and preallocation=metadata contradict each other")
+	if s.static && (opts.Values["subformat"] == "dynamic" || opts.Values["static"] == "off") {
+		p.Add("subformat, static and preallocation=metadata contradict each other")
 	}
 	if !s.static && (s.reserve || s.full) {
-		p.add("preallocation=%s needs subformat=static", values["preallocation"])
+		p.Add("preallocation=%s needs subformat=static", values["preallocation"])
 	}
 	if opts.Compress {
-		p.add("images cannot be compressed")
+		p.Add("images cannot be compressed")
 	}
 	if size < 0 || size > maxNewBlocks<<blockBits {
-		p.add("impossible size %d; the largest is %d", size, int64(maxNewBlocks)<<blockBits)
+		p.Add("impossible size %d; the largest is %d", size, int64(maxNewBlocks)<<blockBits)
 	}
-	return s, errors.Join(p...)
-}
-
-// problems gathers what is wrong with options.
-type problems []error
-
-func (p *problems) add(format string, args ...any) {
-	*p = append(*p, ondisk.At(layer, "options", ondisk.NoOffset).Unsupported(format, args...))
+	return s, p.Err()
 }

@@ -1,10 +1,6 @@
 package vhd
 
 import (
-	"errors"
-	"slices"
-	"strings"
-
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
@@ -30,8 +26,8 @@ type settings struct {
 
 // newSettings checks all options and reports every problem at once.
 func newSettings(size int64, opts imagefmt.CreateOptions) (settings, error) {
-	p := problems{}
-	values := p.values(opts.Values)
+	p := imagefmt.Problems{Format: layer}
+	values := p.Values(Format{}.Options(), opts.Values)
 	azure := values["azure"] == "on"
 	s := settings{
 		fixed:         values["subformat"] == "fixed" || azure,
@@ -42,62 +38,32 @@ func newSettings(size int64, opts imagefmt.CreateOptions) (settings, error) {
 	if azure {
 		s.size = ondisk.AlignUp(s.size, 1<<20)
 	}
-	if strings.EqualFold(values["block_size"], "512k") {
+	if values["block_size"] == "512k" {
 		s.blockSize = 512 << 10
 	}
 	if azure && opts.Values["subformat"] == "dynamic" {
-		p.add("azure=on needs subformat=fixed")
+		p.Add("azure=on needs subformat=fixed")
 	}
 	if _, given := opts.Values["block_size"]; given && s.fixed {
-		p.add("block_size is for subformat=dynamic")
+		p.Add("block_size is for subformat=dynamic")
 	}
 	if !s.fixed && s.preallocation != "off" {
-		p.add("preallocation is for subformat=fixed")
+		p.Add("preallocation is for subformat=fixed")
 	}
 	if opts.Compress {
-		p.add("images cannot be compressed")
+		p.Add("images cannot be compressed")
 	}
 	s.checkSize(&p, size)
-	return s, errors.Join(p...)
+	return s, p.Err()
 }
 
-func (s *settings) checkSize(p *problems, size int64) {
+func (s *settings) checkSize(p *imagefmt.Problems, size int64) {
 	switch {
 	case size < 0:
-		p.add("negative size %d", size)
+		p.Add("negative size %d", size)
 	case size > maxSize:
-		p.add("a disk of %d bytes is over the limit of VHD, 2040 GiB; use vhdx", size)
+		p.Add("a disk of %d bytes is over the limit of VHD, 2040 GiB; use vhdx", size)
 	case !s.fixed && s.fileSize() > noBlock*sectorSize:
-		p.add("block_size of %d is too small for a disk of %d bytes", s.blockSize, size)
+		p.Add("block_size of %d is too small for a disk of %d bytes", s.blockSize, size)
 	}
-}
-
-// problems gathers what is wrong with options.
-type problems []error
-
-func (p *problems) add(format string, args ...any) {
-	*p = append(*p, ondisk.At(layer, "options", ondisk.NoOffset).Unsupported(format, args...))
-}
-
-// values are the given options over the defaults. Choices are compared without
-// regard to case, since "2m" is what some would write.
-func (p *problems) values(given map[string]string) map[string]string {
-	values := map[string]string{}
-	known := Format{}.Options()
-	for key := range given {
-		if !slices.ContainsFunc(known, func(o imagefmt.Option) bool { return o.Key == key }) {
-			p.add("unknown option %q", key)
-		}
-	}
-	for _, o := range known {
-		v, ok := given[o.Key]
-		if !ok {
-			v = o.Default
-		}
-		if !slices.ContainsFunc(o.Choices, func(c string) bool { return strings.EqualFold(c, v) }) {
-			p.add("%s=%q is not one of %s", o.Key, v, strings.Join(o.Choices, ", "))
-		}
-		values[o.Key] = v
-	}
-	return values
 }

@@ -1,14 +1,11 @@
 package vhdx
 
 import (
-	"errors"
 	"math/bits"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
-	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
 // Options are named as for qemu-img.
@@ -33,23 +30,8 @@ type settings struct {
 
 // newSettings checks all options and reports every problem at once.
 func newSettings(size int64, opts imagefmt.CreateOptions) (settings, error) {
-	var p problems
-	values := map[string]string{}
-	for _, o := range (Format{}).Options() {
-		values[o.Key] = o.Default
-	}
-	for key, v := range opts.Values {
-		if _, known := values[key]; !known {
-			p.add("unknown option %q", key)
-			continue
-		}
-		values[key] = v
-	}
-	for _, o := range (Format{}).Options() {
-		if v := values[o.Key]; len(o.Choices) > 0 && !slices.Contains(o.Choices, v) {
-			p.add("%s=%q is not one of %s", o.Key, v, strings.Join(o.Choices, ", "))
-		}
-	}
+	p := imagefmt.Problems{Format: layer}
+	values := p.Values(Format{}.Options(), opts.Values)
 	s := settings{
 		fixed:         values["subformat"] == "fixed",
 		blockSize:     parseSize(values["block_size"]),
@@ -57,28 +39,21 @@ func newSettings(size int64, opts imagefmt.CreateOptions) (settings, error) {
 		preallocation: values["preallocation"],
 	}
 	if s.blockSize < minBlockSize || s.blockSize > maxBlockSize || bits.OnesCount64(uint64(s.blockSize)) != 1 {
-		p.add("block_size=%q is not a power of two from 1M to 256M", values["block_size"])
+		p.Add("block_size=%q is not a power of two from 1M to 256M", values["block_size"])
 	}
 	if s.logSize < mib || s.logSize > maxLogSize || s.logSize%mib != 0 {
-		p.add("log_size=%q is not whole MiB from 1M to 64M", values["log_size"])
+		p.Add("log_size=%q is not whole MiB from 1M to 64M", values["log_size"])
 	}
 	if s.preallocation != "off" && !s.fixed {
-		p.add("preallocation=%s needs subformat=fixed", s.preallocation)
+		p.Add("preallocation=%s needs subformat=fixed", s.preallocation)
 	}
 	if opts.Compress {
-		p.add("VHDX does not compress")
+		p.Add("VHDX does not compress")
 	}
 	if size < 0 || size > maxVirtualSize {
-		p.add("a disk of %d bytes; at most 64 TiB are possible", size)
+		p.Add("a disk of %d bytes; at most 64 TiB are possible", size)
 	}
-	return s, errors.Join(p...)
-}
-
-// problems gathers what is wrong with options.
-type problems []error
-
-func (p *problems) add(format string, args ...any) {
-	*p = append(*p, ondisk.At(layer, "options", ondisk.NoOffset).Unsupported(format, args...))
+	return s, p.Err()
 }
 
 // parseSize reads a size like "2M"; -1 when it is none.

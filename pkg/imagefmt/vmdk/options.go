@@ -1,10 +1,7 @@
 package vmdk
 
 import (
-	"errors"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
@@ -41,8 +38,12 @@ type settings struct {
 
 // newSettings checks all options and reports every problem at once.
 func newSettings(size int64, opts imagefmt.CreateOptions) (settings, error) {
-	p := problems{}
-	values := p.values(opts)
+	p := imagefmt.Problems{Format: layer}
+	known := Format{}.Options()
+	if opts.Compress {
+		known[0].Default = typeStream // the subformat that has compression
+	}
+	values := p.Values(known, opts.Values)
 	s := settings{
 		subformat:     values["subformat"],
 		adapter:       values["adapter_type"],
@@ -51,37 +52,37 @@ func newSettings(size int64, opts imagefmt.CreateOptions) (settings, error) {
 		level:         opts.Level,
 	}
 	if v, err := strconv.ParseUint(s.hardware, 10, 8); err != nil || v < 3 || v > 99 {
-		p.add("hwversion=%q is not a number from 3 to 99", s.hardware)
+		p.Add("hwversion=%q is not a number from 3 to 99", s.hardware)
 	}
 	if !s.flat() && s.preallocation != "off" {
-		p.add("preallocation needs a flat subformat, not %s", s.subformat)
+		p.Add("preallocation needs a flat subformat, not %s", s.subformat)
 	}
 	s.checkPacking(&p, opts)
 	switch {
 	case size < 0:
-		p.add("negative size %d", size)
+		p.Add("negative size %d", size)
 	case size > maxDiskBytes:
-		p.add("a disk of %d bytes; at most %d are possible", size, int64(maxDiskBytes))
+		p.Add("a disk of %d bytes; at most %d are possible", size, int64(maxDiskBytes))
 	case s.split() && ondisk.DivUp(size, splitSectors*sectorSize) > maxExtents:
-		p.add("a disk of %d bytes needs more than %d files of 2 GiB; choose %s", size, maxExtents, typeMonolithicFlat)
+		p.Add("a disk of %d bytes needs more than %d files of 2 GiB; choose %s", size, maxExtents, typeMonolithicFlat)
 	}
-	return s, errors.Join(p...)
+	return s, p.Err()
 }
 
 // checkPacking is about compression, which only one subformat has.
-func (s *settings) checkPacking(p *problems, opts imagefmt.CreateOptions) {
+func (s *settings) checkPacking(p *imagefmt.Problems, opts imagefmt.CreateOptions) {
 	if s.subformat != typeStream {
 		if opts.Compress || opts.Codec != "" || opts.Level != 0 {
-			p.add("%s cannot be compressed; only %s is", s.subformat, typeStream)
+			p.Add("%s cannot be compressed; only %s is", s.subformat, typeStream)
 		}
 		return
 	}
 	if c := opts.Codec; c != "" && c != "zlib" && c != "deflate" {
-		p.add("compression by %q; only zlib is possible", c)
+		p.Add("compression by %q; only zlib is possible", c)
 	}
 	switch {
 	case opts.Level < 0 || opts.Level > 9:
-		p.add("compression level %d is not one from 1 to 9", opts.Level)
+		p.Add("compression level %d is not one from 1 to 9", opts.Level)
 	case opts.Level == 0:
 		s.level = defaultLevel
 	}
@@ -95,37 +96,4 @@ func (s *settings) flat() bool {
 // split reports whether the data is cut into files of 2 GiB.
 func (s *settings) split() bool {
 	return s.subformat == typeSplitSparse || s.subformat == typeSplitFlat
-}
-
-// problems gathers what is wrong with options.
-type problems []error
-
-func (p *problems) add(format string, args ...any) {
-	*p = append(*p, ondisk.At(layer, "options", ondisk.NoOffset).Unsupported(format, args...))
-}
-
-// values are the given options over the defaults. Who wants compression and
-// names no subformat gets the one that has it.
-func (p *problems) values(opts imagefmt.CreateOptions) map[string]string {
-	values := map[string]string{}
-	known := Format{}.Options()
-	for _, o := range known {
-		values[o.Key] = o.Default
-	}
-	if opts.Compress {
-		values["subformat"] = typeStream
-	}
-	for key, v := range opts.Values {
-		if _, ok := values[key]; !ok {
-			p.add("unknown option %q", key)
-			continue
-		}
-		values[key] = v
-	}
-	for _, o := range known {
-		if v := values[o.Key]; len(o.Choices) > 0 && !slices.Contains(o.Choices, v) {
-			p.add("%s=%q is not one of %s", o.Key, v, strings.Join(o.Choices, ", "))
-		}
-	}
-	return values
 }

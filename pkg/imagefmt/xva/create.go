@@ -3,12 +3,10 @@ package xva
 import (
 	"context"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
-	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
 // Options describe the machine around the disk.
@@ -24,11 +22,7 @@ func (Format) Options() []imagefmt.Option {
 // Create starts the export of a machine with one disk of size bytes, rounded up
 // to 512. All sinks will do.
 func (Format) Create(ctx context.Context, sink imagefmt.Sink, size int64, opts imagefmt.CreateOptions) (imagefmt.Writer, error) {
-	d, err := describeOptions(sink.Name(), opts)
-	d.Disks = []Disk{{Size: size, Bootable: true}}
-	if size < 0 {
-		err = errors.Join(err, refuse("negative size %d", size))
-	}
+	d, err := describeOptions(sink.Name(), size, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -43,44 +37,30 @@ func (Format) Create(ctx context.Context, sink imagefmt.Sink, size int64, opts i
 	return &onlyDisk{disk: disk, machine: machine}, nil
 }
 
-func refuse(format string, args ...any) error {
-	return ondisk.At(layer, "options", ondisk.NoOffset).Unsupported(format, args...)
-}
-
 // describeOptions checks all options and reports every problem at once.
-func describeOptions(file string, opts imagefmt.CreateOptions) (Description, error) {
-	var problems []error
-	values := map[string]string{}
-	for _, o := range (Format{}).Options() {
-		values[o.Key] = o.Default
-	}
-	for key, v := range opts.Values {
-		if _, known := values[key]; !known {
-			problems = append(problems, refuse("unknown option %q", key))
-		}
-		values[key] = v
-	}
-	for _, o := range (Format{}).Options() {
-		if v := values[o.Key]; len(o.Choices) > 0 && !slices.Contains(o.Choices, v) {
-			problems = append(problems, refuse("%s=%q is not one of %s", o.Key, v, strings.Join(o.Choices, ", ")))
-		}
-	}
+func describeOptions(file string, size int64, opts imagefmt.CreateOptions) (Description, error) {
+	p := imagefmt.Problems{Format: layer}
+	values := p.Values(Format{}.Options(), opts.Values)
 	if opts.Compress {
-		problems = append(problems, refuse("an export is not compressed inside; pack the whole file"))
+		p.Add("an export is not compressed inside; pack the whole file")
+	}
+	if size < 0 {
+		p.Add("negative size %d", size)
 	}
 	memory, err := strconv.ParseInt(values["memory"], 10, 32)
 	if err != nil || memory <= 0 {
-		problems = append(problems, refuse("memory=%q is not a number of MiB", values["memory"]))
+		p.Add("memory=%q is not a number of MiB", values["memory"])
 	}
 	cpus, err := strconv.ParseInt(values["vcpus"], 10, 16)
 	if err != nil || cpus <= 0 {
-		problems = append(problems, refuse("vcpus=%q is not a number of processors", values["vcpus"]))
+		p.Add("vcpus=%q is not a number of processors", values["vcpus"])
 	}
 	d := Description{Name: values["name"], Memory: memory << 20, VCPUs: int(cpus), HVM: true, Firmware: values["firmware"]}
+	d.Disks = []Disk{{Size: size, Bootable: true}}
 	if d.Name == "" {
 		d.Name = baseName(file)
 	}
-	return d, errors.Join(problems...)
+	return d, p.Err()
 }
 
 // baseName is the last part of a path, as any system writes it, without ".xva".
