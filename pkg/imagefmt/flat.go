@@ -1,6 +1,10 @@
 package imagefmt
 
-import "github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+import (
+	"io"
+
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+)
 
 // Flat puts the bytes of a disk, which come in ascending order, where they belong
 // in a file that holds the disk as it is.
@@ -35,13 +39,13 @@ func (f *Flat) Fill(end int64) error {
 	return WriteZeros(f.Sink, from, end-from)
 }
 
-// WriteSparse writes p but for its pages of zeros, to a sink that reads as zeros
+// WriteSparse writes p but for its pages of zeros, to a file that reads as zeros
 // there.
-func WriteSparse(s Sink, p []byte, off int64) error {
+func WriteSparse(w io.WriterAt, p []byte, off int64) error {
 	for len(p) > 0 {
 		from, to := ondisk.DataRun(p, off)
 		if from < to {
-			if _, err := s.WriteAt(p[from:to], off+int64(from)); err != nil {
+			if _, err := w.WriteAt(p[from:to], off+int64(from)); err != nil {
 				return err
 			}
 		}

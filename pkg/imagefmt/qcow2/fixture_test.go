@@ -38,22 +38,13 @@ func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
 // img runs qemu-img; words that begin with @ are files of the folder.
 func (b *bench) img(command string) string {
 	b.t.Helper()
-	// Nothing here has to survive a crash of the host.
-	command = strings.Replace(command, "convert ", "convert -t unsafe ", 1)
-	return testtool.Run(b.t, "qemu-img", b.words(command)...)
+	return testtool.Img(b.t, b.dir, command)
 }
 
 // io runs qemu-io commands on one qcow2 image.
 func (b *bench) io(name string, commands ...string) {
 	b.t.Helper()
-	args := []string{"-t", "unsafe", "-f", "qcow2"}
-	for _, c := range commands {
-		args = append(args, "-c", c)
-	}
-	out := testtool.Run(b.t, "qemu-io", append(args, b.path(name))...)
-	if strings.Contains(out, "failed") {
-		b.t.Fatalf("qemu-io %v: %s", commands, out)
-	}
+	testtool.IO(b.t, layer, b.path(name), commands...)
 }
 
 func (b *bench) words(command string) []string {
@@ -97,16 +88,9 @@ func (b *bench) folder() *imagefmttest.Folder {
 // putSparse leaves holes where pages are zero, as the host's files have them.
 func putSparse(t testing.TB, d *imagefmttest.Folder, name string, content []byte) {
 	t.Helper()
-	const page = 4096
 	f := d.Put(name, nil)
-	for off := 0; off < len(content); off += page {
-		p := content[off:min(off+page, len(content))]
-		if ondisk.IsZero(p) {
-			continue
-		}
-		if _, err := f.WriteAt(p, int64(off)); err != nil {
-			t.Fatal(err)
-		}
+	if err := imagefmt.WriteSparse(f, content, 0); err != nil {
+		t.Fatal(err)
 	}
 	if err := f.Truncate(int64(len(content))); err != nil {
 		t.Fatal(err)

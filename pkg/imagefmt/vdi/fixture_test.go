@@ -8,13 +8,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/imagefmttest"
-	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 	"github.com/vmconv/vmconv/pkg/imagefmt/osfile"
 	"github.com/vmconv/vmconv/pkg/imagefmt/testtool"
 )
@@ -38,18 +36,12 @@ func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
 // img runs qemu-img; words that begin with @ are files of the folder.
 func (b *bench) img(command string) string {
 	b.t.Helper()
-	out, err := b.try(command)
-	if err != nil {
-		b.t.Fatalf("qemu-img %s: %v\n%s", command, err, out)
-	}
-	return out
+	return testtool.Img(b.t, b.dir, command)
 }
 
 // try is img for a run that may fail.
 func (b *bench) try(command string) (string, error) {
-	// Nothing here has to survive a crash of the host.
-	command = strings.Replace(command, "convert ", "convert -t unsafe ", 1)
-	return testtool.Try(b.t, "qemu-img", strings.Fields(strings.ReplaceAll(command, "@", b.dir+"/"))...)
+	return testtool.TryImg(b.t, b.dir, command)
 }
 
 func (b *bench) read(name string) []byte {
@@ -69,14 +61,8 @@ func (b *bench) write(name string, content []byte) {
 		b.t.Fatal(err)
 	}
 	defer f.Close()
-	for at := 0; at < len(content); at += ondisk.PageSize {
-		p := content[at:min(at+ondisk.PageSize, len(content))]
-		if ondisk.IsZero(p) {
-			continue
-		}
-		if _, err := f.WriteAt(p, int64(at)); err != nil {
-			b.t.Fatal(err)
-		}
+	if err := imagefmt.WriteSparse(f, content, 0); err != nil {
+		b.t.Fatal(err)
 	}
 	if err := f.Truncate(int64(len(content))); err != nil {
 		b.t.Fatal(err)

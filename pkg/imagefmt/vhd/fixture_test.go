@@ -90,14 +90,8 @@ func load(t testing.TB, path string) *imagefmttest.MemFile {
 		t.Fatal(err)
 	}
 	f := imagefmttest.NewSource(filepath.Base(path), nil)
-	for off := 0; off < len(content); off += ondisk.PageSize {
-		p := content[off:min(off+ondisk.PageSize, len(content))]
-		if ondisk.IsZero(p) {
-			continue
-		}
-		if _, err := f.WriteAt(p, int64(off)); err != nil {
-			t.Fatal(err)
-		}
+	if err := imagefmt.WriteSparse(f, content, 0); err != nil {
+		t.Fatal(err)
 	}
 	if err := f.Truncate(int64(len(content))); err != nil {
 		t.Fatal(err)

@@ -38,26 +38,13 @@ func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
 // img runs qemu-img; words that begin with @ are files of the folder.
 func (b *bench) img(command string) string {
 	b.t.Helper()
-	// Nothing here has to survive a crash of the host.
-	command = strings.Replace(command, "convert ", "convert -t unsafe ", 1)
-	args := strings.Fields(command)
-	for i, a := range args {
-		args[i] = strings.ReplaceAll(a, "@", b.dir+"/")
-	}
-	return testtool.Run(b.t, "qemu-img", args...)
+	return testtool.Img(b.t, b.dir, command)
 }
 
 // io runs qemu-io commands on an image.
 func (b *bench) io(name string, commands ...string) {
 	b.t.Helper()
-	args := []string{"-t", "unsafe", "-f", layer}
-	for _, c := range commands {
-		args = append(args, "-c", c)
-	}
-	out := testtool.Run(b.t, "qemu-io", append(args, b.path(name))...)
-	if strings.Contains(out, "failed") {
-		b.t.Fatalf("qemu-io %v: %s", commands, out)
-	}
+	testtool.IO(b.t, layer, b.path(name), commands...)
 }
 
 func (b *bench) write(name string, content []byte) {
@@ -83,11 +70,8 @@ func (b *bench) load(names ...string) *imagefmttest.Folder {
 	for _, name := range names {
 		content := b.read(name)
 		f := folder.Put(name, nil)
-		const page = 4096
-		for off := 0; off < len(content); off += page {
-			if p := content[off:min(off+page, len(content))]; !ondisk.IsZero(p) {
-				must(b.t, f, p, int64(off))
-			}
+		if err := imagefmt.WriteSparse(f, content, 0); err != nil {
+			b.t.Fatal(err)
 		}
 		if err := f.Truncate(int64(len(content))); err != nil {
 			b.t.Fatal(err)

@@ -36,21 +36,14 @@ func (l *lab) path(name string) string { return filepath.Join(l.dir, name) }
 func (l *lab) img(command string) string {
 	l.t.Helper()
 	l.close()
-	command = strings.Replace(command, "convert ", "convert -t unsafe ", 1)
-	return testtool.Run(l.t, "qemu-img", strings.Fields(strings.ReplaceAll(command, "@", l.dir+"/"))...)
+	return testtool.Img(l.t, l.dir, command)
 }
 
 // io runs qemu-io commands on one disk.
 func (l *lab) io(name string, commands ...string) {
 	l.t.Helper()
 	l.close()
-	args := []string{"-t", "unsafe", "-f", "vmdk"}
-	for _, c := range commands {
-		args = append(args, "-c", c)
-	}
-	if out := testtool.Run(l.t, "qemu-io", append(args, l.path(name))...); strings.Contains(out, "failed") {
-		l.t.Fatalf("qemu-io %v: %s", commands, out)
-	}
+	testtool.IO(l.t, layer, l.path(name), commands...)
 }
 
 func (l *lab) write(name string, content []byte) {
