@@ -114,7 +114,7 @@ func (a *app) checkImage(ctx context.Context, format imagefmt.Format, src imagef
 	if !ok {
 		return c, nil
 	}
-	r, err := checker.Check(ctx, src, imagefmt.OpenOptions{}, a.ui.progress.observe)
+	r, err := checker.Check(ctx, src, imagefmt.OpenOptions{}, a.ui.observer())
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", name, err)
 	}

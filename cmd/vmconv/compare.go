@@ -48,7 +48,7 @@ shorter goes on with zeros, unless --strict is given. Exit code 0 means the same
 			}
 			defer y.Close()
 			r := comparison{Schema: "vmconv.compare/1", Images: args, Sizes: []int64{x.image.Size(), y.image.Size()}}
-			first, err := convert.Compare(cmd.Context(), x.image, y.image, a.ui.progress.observe)
+			first, err := convert.Compare(cmd.Context(), x.image, y.image, a.ui.observer())
 			if err != nil {
 				return err
 			}

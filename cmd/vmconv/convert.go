@@ -212,7 +212,7 @@ func (a *app) convertMachine(ctx context.Context, f *convertFlags, targets []tar
 	switch {
 	case f.dryRun:
 	case f.inPlace:
-		err, outputs = s.commit(ctx, a.ui.progress.observe), paths
+		err, outputs = s.commit(ctx, a.ui.observer()), paths
 		a.warnFormats(targets, s)
 	default:
 		outputs, err = a.writeAll(ctx, f, s, prepared, dests)
@@ -277,7 +277,7 @@ func (a *app) request(f *convertFlags, targets []target.Target, s *session) conv
 	req := convert.Request{
 		Targets: targets, Root: f.image.root, InPlace: f.inPlace, Accept: f.accept,
 		Layer: f.overlay,
-		Watch: a.ui.progress.observe, Now: sourceDateEpoch(a.lookup),
+		Watch: a.ui.observer(), Now: sourceDateEpoch(a.lookup),
 	}
 	switch {
 	case f.keepFree:
@@ -362,32 +362,39 @@ func (o *outputs) Create(path string) (imagefmt.Sink, error) {
 // checkSpace compares what the copies need at most with what the host has left,
 // and with how long its files may become.
 func (a *app) checkSpace(ctx context.Context, s *session, dests []convert.Destination) error {
-	need := map[string]int64{}
+	left := map[string]int64{} // in each folder
 	for _, dst := range dests {
 		for i, d := range dst.Disks {
 			if info, err := os.Stat(d.Path); err == nil && !info.Mode().IsRegular() || d.Path == stdinName || d.Options.Compress || d.Layer || dst.Appliance != convert.NoAppliance {
 				continue // takes no room here, or nobody knows before how much
 			}
-			room, err := convert.Needs(ctx, s.disks[i].overlay, d.Creator, d.Options)
-			if err != nil {
+			if err := checkRoom(ctx, s.disks[i], d, left); err != nil {
 				return fmt.Errorf("%s: %w", d.Path, err)
 			}
-			if err := osfile.CheckLength(filepath.Dir(d.Path), room.Longest); err != nil {
-				return fmt.Errorf("%s: %w", d.Path, err)
-			}
-			need[filepath.Dir(d.Path)] += room.Allocated
 		}
 	}
-	for dir, n := range need {
+	return nil
+}
+
+// checkRoom takes what one disk needs at most from what its folder has left.
+func checkRoom(ctx context.Context, src *disk, dst convert.DiskFile, left map[string]int64) error {
+	dir := filepath.Dir(dst.Path)
+	if _, known := left[dir]; !known {
 		free, err := osfile.FreeSpace(dir)
 		if err != nil {
 			return err
 		}
-		if free < n {
-			return ondisk.Because(ondisk.ErrNoSpace, "%s: up to %s needed and %s free; write elsewhere with -o, or try -c", dir, humanSize(n), humanSize(free))
-		}
+		left[dir] = free
 	}
-	return nil
+	room, err := convert.Needs(ctx, src.overlay, dst.Creator, dst.Options, left[dir])
+	if errors.Is(err, ondisk.ErrNoSpace) {
+		return ondisk.Because(ondisk.ErrNoSpace, "more may be needed than the %s that %s has left; write elsewhere with -o, or try -c", humanSize(left[dir]), dir)
+	}
+	if err != nil {
+		return err
+	}
+	left[dir] -= room.Allocated
+	return osfile.CheckLength(dir, room.Longest)
 }
 
 // printReport prints what was done: for people, or as JSON.

@@ -47,7 +47,7 @@ func (a *app) copyIn(ctx context.Context, f *cpFlags, c copyJob) error {
 	if err := in.commit(); err != nil {
 		return err
 	}
-	return m.commit(ctx, a.ui.progress.observe)
+	return m.commit(ctx, a.ui.observer())
 }
 
 // inward copies host files into a guest's filesystems, each by its own editor.

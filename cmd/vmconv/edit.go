@@ -97,7 +97,7 @@ func (a *app) edit(ctx context.Context, f *editFlags, disks, paths []string) err
 	if err := edit.Apply(ctx, m.Tree, changes, edit.ApplyOptions{Now: time.Now()}); err != nil {
 		return err
 	}
-	return m.commit(ctx, a.ui.progress.observe)
+	return m.commit(ctx, a.ui.observer())
 }
 
 // editFile stages one file's new content.

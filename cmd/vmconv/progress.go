@@ -85,6 +85,15 @@ func (p *progress) clear() {
 	}
 }
 
+// observer is who is told how far a step is; nil when nobody looks, so that
+// nothing is counted for him.
+func (u *ui) observer() ondisk.Observer {
+	if u.progress == nil || u.progress.style == "never" {
+		return nil
+	}
+	return u.progress.observe
+}
+
 func (u *ui) progressDone() { u.progress.clear() }
 
 // humanSize is 1024-based, as ls -h prints it.

@@ -115,7 +115,7 @@ func (a *app) spool(ctx context.Context, f *imageFlags, r io.Reader, name string
 	if dir == "" {
 		dir = a.spoolDir()
 	}
-	return osfile.Spool(ctx, r, name, dir, a.ui.progress.observe)
+	return osfile.Spool(ctx, r, name, dir, a.ui.observer())
 }
 
 // spoolDir is TMPDIR, or /var/tmp, which is on a disk where /tmp may be memory.

@@ -38,8 +38,8 @@ func TestFullDisk(t *testing.T) {
 		args []string
 		word string
 	}{
-		{"told before", []string{"convert", plain, "-O", "qcow2", "-o", dir + "/out.qcow2"}, "needed and"},
-		{"told before, raw", []string{"convert", plain, "-O", "raw", "-o", dir + "/out.raw"}, "needed and"},
+		{"told before", []string{"convert", plain, "-O", "qcow2", "-o", dir + "/out.qcow2"}, "may be needed than"},
+		{"told before, raw", []string{"convert", plain, "-O", "raw", "-o", dir + "/out.raw"}, "may be needed than"},
 		{"in the middle", []string{"convert", plain, "-c", "-o", dir + "/out.qcow2"}, "no space left"},
 		{"cp out", []string{"cp", img + ":/srv/big", dir + "/big"}, "no space left"},
 		{"cp -r out", []string{"cp", "-r", img + ":/srv", dir + "/srv"}, "no space left"},

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"context"
+	"math"
 	"path/filepath"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt"
@@ -20,11 +21,11 @@ type Measurement struct {
 // Measure is what an image of d would take. The format's own writer runs over
 // the extents of d into a sink that only counts; no data is read.
 func Measure(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions) (m Measurement, err error) {
-	sparse, err := rehearse(ctx, d, c, opts)
+	sparse, err := rehearse(ctx, d, c, opts, math.MaxInt64)
 	if err != nil {
 		return m, err
 	}
-	full, err := rehearse(ctx, allData(d.Size()), c, opts)
+	full, err := rehearse(ctx, allData(d.Size()), c, opts, math.MaxInt64)
 	return Measurement{Required: sparse.length(), Allocated: sparse.wrote(), Full: full.length()}, err
 }
 
@@ -34,9 +35,11 @@ type Room struct {
 	Longest   int64 // length of the longest file
 }
 
-// Needs is the room for an image of d; it costs less than [Measure].
-func Needs(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions) (Room, error) {
-	t, err := rehearse(ctx, d, c, opts)
+// Needs is the room for an image of d, if that is at most limit bytes; else it is
+// ondisk.ErrNoSpace as soon as that shows, however much a small file claims to
+// hold.
+func Needs(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions, limit int64) (Room, error) {
+	t, err := rehearse(ctx, d, c, opts, limit)
 	if err != nil {
 		return Room{}, err
 	}
@@ -50,9 +53,9 @@ func (n allData) Size() int64                         { return int64(n) }
 func (allData) ReadAt(p []byte, _ int64) (int, error) { return len(p), nil }
 
 // rehearse runs the writer over incompressible data in the places of d's.
-func rehearse(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions) (*tally, error) {
+func rehearse(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions, limit int64) (*tally, error) {
 	opts.Rand = nil // the real image's
-	t := &tally{name: "measured"}
+	t := &tally{name: "measured", limit: limit}
 	w, err := c.Create(ctx, t, d.Size(), opts)
 	if err != nil {
 		return nil, err
@@ -144,6 +147,7 @@ type tally struct {
 	end      int64 // length of the file
 	bytes    int64 // written, in pages of the host
 	last     int64 // end of the page that was written last
+	limit    int64 // of bytes
 	siblings []*tally
 }
 
@@ -178,6 +182,9 @@ func (t *tally) Allocate(off, n int64) error {
 	t.bytes += to - from
 	t.last = to
 	t.end = max(t.end, off+n)
+	if t.bytes > t.limit {
+		return ondisk.Because(ondisk.ErrNoSpace, "more than %d bytes are needed", t.limit)
+	}
 	return nil
 }
 
@@ -187,7 +194,7 @@ func (t *tally) Truncate(size int64) error {
 }
 
 func (t *tally) Sibling(name string) (imagefmt.Sink, error) {
-	s := &tally{name: filepath.Base(name)}
+	s := &tally{name: filepath.Base(name), limit: t.limit}
 	t.siblings = append(t.siblings, s)
 	return s, nil
 }

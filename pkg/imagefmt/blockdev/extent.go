@@ -71,8 +71,13 @@ func NextExtent(d Device, off, n int64) (Extent, error) {
 	return e, nil
 }
 
+// mergeSize is how many bytes Extents gathers at least before it lets them go:
+// whoever reads the extents should not wait until all of them were found.
+const mergeSize = 256 << 20
+
 // Extents walks d from off for n bytes, merging neighbours of one kind that are
-// also neighbours on the host. It stops after the first error and when ctx ends.
+// also neighbours on the host, to runs that need not be the longest possible. It
+// stops after the first error and when ctx ends.
 func Extents(ctx context.Context, d Device, off, n int64) iter.Seq2[Extent, error] {
 	return func(yield func(Extent, error) bool) {
 		end := off + n
@@ -88,7 +93,7 @@ func Extents(ctx context.Context, d Device, off, n int64) iter.Seq2[Extent, erro
 				return
 			}
 			off = e.End()
-			if held.Len > 0 && continues(held, e) {
+			if held.Len > 0 && held.Len < mergeSize && continues(held, e) {
 				held.Len += e.Len
 				continue
 			}
