@@ -148,12 +148,12 @@ func (d *discovery) joinNext() error {
 		return err
 	}
 	first := slices.IndexFunc(d.mappers, func(m Mapper) bool {
-		return slices.ContainsFunc(d.waiting, func(w member) bool { return w.mapper == m })
+		return slices.ContainsFunc(d.waiting, func(w member) bool { return w.mapper.Name() == m.Name() })
 	})
 	m := d.mappers[first]
 	var members, rest []member
 	for _, w := range d.waiting {
-		if w.mapper == m {
+		if w.mapper.Name() == m.Name() {
 			members = append(members, w)
 		} else {
 			rest = append(rest, w)

@@ -17,8 +17,8 @@ type group struct {
 	pvs    map[string]*member // by the name that the text has for it
 	lvs    map[string]*logical
 	order  []string // names of lvs
-	// doubtful says why nothing of the group may be changed or called unused.
-	doubtful string
+	// forked: there are two texts of one age, and none of them can be trusted.
+	forked bool
 }
 
 // member is a physical volume of a group.

@@ -83,9 +83,10 @@ func (g *group) volumes(opts volume.Options) ([]volume.Volume, error) {
 	if g.config.flag("status", "EXPORTED") {
 		opts.Notice(fmt.Sprintf("volume group %s is exported: Linux would not start it", g.name))
 	}
-	if g.doubtful != "" {
-		opts.Notice(fmt.Sprintf("volume group %s: %s", g.name, g.doubtful))
-	} else if known {
+	if g.forked {
+		opts.Notice(fmt.Sprintf("volume group %s: two copies of the metadata differ and claim the same age: it is read only", g.name))
+	}
+	if known && !g.forked && g.complete() {
 		g.unused(taken, opts.Unused)
 	}
 	r := &resolver{group: g, limits: opts.Limits, made: map[string]resolved{}, pools: map[string]*thinPool{}}
@@ -158,7 +159,17 @@ func (g *group) one(r *resolver, lv *logical, snap *segment, store bool) (volume
 // readOnly reports whether nothing in the group is to be written: the newest text
 // may be wrong, or the group says so. A missing device does no harm to the others.
 func (g *group) readOnly() bool {
-	return !g.config.flag("status", "WRITE") || strings.HasPrefix(g.doubtful, "two copies")
+	return !g.config.flag("status", "WRITE") || g.forked
+}
+
+// complete reports whether all devices are there.
+func (g *group) complete() bool {
+	for _, m := range g.pvs {
+		if m.device == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // names are the device files of a logical volume: device-mapper doubles the dashes

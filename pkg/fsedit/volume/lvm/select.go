@@ -71,7 +71,7 @@ func (f *gathered) add(text []byte) error {
 	case f.groups[i].seqno > g.seqno:
 		return nil
 	case f.groups[i].seqno == g.seqno:
-		f.groups[i].doubtful = "two copies of the metadata differ and claim the same age"
+		f.groups[i].forked = true
 		return nil
 	default:
 		f.groups[i] = g
@@ -93,14 +93,10 @@ func (f *gathered) place(g *group, notice func(string)) {
 		switch {
 		case len(at) == 1:
 			m.device = at[0]
-			continue
 		case len(at) > 1:
 			notice(fmt.Sprintf("volume group %s: there are %d copies of physical volume %s: none is used", g.name, len(at), dashedID(m.id)))
 		default:
 			notice(fmt.Sprintf("volume group %s: physical volume %s (%s, last seen as %q) is missing", g.name, dashedID(m.id), name, m.hint))
-		}
-		if g.doubtful == "" {
-			g.doubtful = "a physical volume is missing"
 		}
 	}
 }

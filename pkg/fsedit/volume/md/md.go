@@ -21,7 +21,7 @@ var _ volume.Mapper = Mapper{}
 func (Mapper) Name() string { return "md" }
 
 // Probe is Sure of a good superblock, and Maybe of one at the end of dev that may
-// belong to a partition which ends there.
+// belong to a partition which ends there: where there may be a table.
 func (Mapper) Probe(dev blockdev.Device) (ondisk.Match, error) {
 	s, err := find(dev)
 	switch {
@@ -29,7 +29,14 @@ func (Mapper) Probe(dev blockdev.Device) (ondisk.Match, error) {
 		return ondisk.None, err
 	case err != nil:
 		return ondisk.None, nil
-	case s.doubt:
+	case !s.doubt:
+		return ondisk.Sure, nil
+	}
+	var mark [2]byte
+	if err := ondisk.Full(dev, mark[:], sector-2); err != nil {
+		return ondisk.None, err
+	}
+	if mark == [2]byte{0x55, 0xaa} {
 		return ondisk.Maybe, nil
 	}
 	return ondisk.Sure, nil

@@ -195,8 +195,9 @@ func (h super0) decode(at int64, place ondisk.Place) (*super, error) {
 	case h.Minor != 90:
 		s.reject = "it is being reshaped"
 	}
-	// The end of a disk and that of its last partition may be the same place.
-	s.doubt = h.Level <= 0 || at-s.size > 1<<20+s.chunk
+	// The end of a disk and that of its last partition may be the same place. What
+	// is used of a member ends where the superblock is, but for rounding.
+	s.doubt = h.Level <= 0 || at-s.size >= max(reserved0, min(s.chunk, 1<<20-1))
 	if h.Level == levelStripe {
 		s.layout = 0
 	}

@@ -219,3 +219,31 @@ func exercise(t *testing.T, devs []blockdev.Device) {
 		}
 	}
 }
+
+// TestEndOfDisk: the superblock 0.90 of the last partition shows on the disk too.
+func TestEndOfDisk(t *testing.T) {
+	leg := make([]byte, memberLen)
+	if _, err := old(le).ReadAt(leg, 0); err != nil {
+		t.Fatal(err)
+	}
+	disk := append(make([]byte, memberLen), leg...)
+	for _, c := range []struct {
+		name string
+		p    []byte
+		mark bool
+		want ondisk.Match
+	}{
+		{"partition", leg, false, ondisk.Sure},
+		{"partition with a boot sector", leg, true, ondisk.Sure},
+		{"disk with a table", disk, true, ondisk.Maybe},
+		{"larger than its mirror", disk, false, ondisk.Sure},
+	} {
+		p := append([]byte(nil), c.p...)
+		if c.mark {
+			p[510], p[511] = 0x55, 0xaa
+		}
+		if got, err := (Mapper{}).Probe(blockdev.FromBytes(p)); got != c.want || err != nil {
+			t.Errorf("%s: %v, not %v (%v)", c.name, got, c.want, err)
+		}
+	}
+}
