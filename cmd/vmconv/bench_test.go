@@ -64,9 +64,9 @@ func TestBenchPacked(t *testing.T) {
 	b := newBench(t)
 	raw := filepath.Join(mustEnv(t, "VMCONV_GUESTS"), "mbr.img")
 	b.header()
-	stream := kind{"vmdk", "vmdk", "subformat=streamOptimized"}
-	b.run(t, b.pair("raw", raw, kind{"qcow2", "qcow2", ""}, "-c", 0.5))
-	b.run(t, b.pair("raw", raw, kind{"qcow2", "qcow2", "compression_type=zstd"}, "-c", 1))
+	stream := written{"vmdk", "vmdk", "subformat=streamOptimized"}
+	b.run(t, b.pair("raw", raw, written{"qcow2", "qcow2", ""}, "-c", 0.5))
+	b.run(t, b.pair("raw", raw, written{"qcow2", "qcow2", "compression_type=zstd"}, "-c", 1))
 	b.run(t, b.pair("raw", raw, stream, "", 0.25))
 	packed := map[string]string{}
 	for name, args := range map[string][]string{
@@ -78,9 +78,9 @@ func TestBenchPacked(t *testing.T) {
 		testtool.Run(t, "qemu-img", append(append([]string{"convert"}, args...), raw, packed[name])...)
 	}
 	for _, name := range sourceNames(packed) {
-		b.run(t, b.pair(name, packed[name], kind{"raw", "raw", ""}, "", 1))
+		b.run(t, b.pair(name, packed[name], written{"raw", "raw", ""}, "", 1))
 	}
-	b.run(t, b.pair("stream", packed["stream"], kind{"qcow2", "qcow2", ""}, "-c", 0.5))
+	b.run(t, b.pair("stream", packed["stream"], written{"qcow2", "qcow2", ""}, "-c", 0.5))
 }
 
 // TestBenchSparse is about a disk of 15 TiB with 1 GiB of data in it.
@@ -94,16 +94,16 @@ func TestBenchSparse(t *testing.T) {
 	qcow2 := filepath.Join(b.dir, "sparse.qcow2")
 	testtool.Run(t, "qemu-img", "convert", "-O", "qcow2", raw, qcow2)
 	b.header()
-	b.run(t, b.pair("raw 15T", raw, kind{"qcow2", "qcow2", ""}, "", 1))
-	b.run(t, b.pair("qcow2 15T", qcow2, kind{"raw", "raw", ""}, "", 1))
-	b.run(t, b.pair("raw 15T", raw, kind{"vhdx", "vhdx", ""}, "", 1))
+	b.run(t, b.pair("raw 15T", raw, written{"qcow2", "qcow2", ""}, "", 1))
+	b.run(t, b.pair("qcow2 15T", qcow2, written{"raw", "raw", ""}, "", 1))
+	b.run(t, b.pair("raw 15T", raw, written{"vhdx", "vhdx", ""}, "", 1))
 }
 
-// kind is a format with options, under our name and qemu-img's.
-type kind struct{ ours, theirs, options string }
+// written is an output format with options, under our name and qemu-img's.
+type written struct{ ours, theirs, options string }
 
 // plain are the formats of which each is converted to each.
-var plain = []kind{
+var plain = []written{
 	{"raw", "raw", ""}, {"qcow2", "qcow2", ""}, {"vmdk", "vmdk", ""}, {"vhd", "vpc", ""}, {"vhdx", "vhdx", ""}, {"vdi", "vdi", ""},
 }
 
@@ -127,7 +127,7 @@ func sourceNames(images map[string]string) []string {
 }
 
 // pair is one conversion against qemu-img with its best flags.
-func (b *bench) pair(name, source string, to kind, flags string, limit float64) race {
+func (b *bench) pair(name, source string, to written, flags string, limit float64) race {
 	ours := fmt.Sprintf("%s -q convert %s %s -O %s -o OUT.%s", b.vmconv, flags, source, to.ours, to.ours)
 	theirs := fmt.Sprintf("qemu-img convert %s -W -m 16 -O %s", flags, to.theirs)
 	if to.options != "" {
