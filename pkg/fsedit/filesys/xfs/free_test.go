@@ -63,17 +63,7 @@ func TestFreeIsFree(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := readImage(t, image)
-		f, err := os.OpenFile(image, os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range free {
-			p := slices.Repeat([]byte{0xA5}, int(r.Len))
-			if _, err := f.WriteAt(p, r.Off); err != nil {
-				t.Fatal(err)
-			}
-		}
-		f.Close()
+		scribble(t, image, free)
 		checkRepair(t, image)
 		fsedittest.Compare(t, want, readImage(t, image), fsedittest.Ignore{})
 		dir, unmount = fsedittest.Mount(t, image, "")
@@ -87,5 +77,20 @@ func checkRepair(t testing.TB, image string) {
 	t.Helper()
 	if out, err := testtool.Try(t, "xfs_repair", "-n", image); err != nil {
 		t.Errorf("xfs_repair -n: %v\n%s", err, out)
+	}
+}
+
+// scribble overwrites ranges of an image.
+func scribble(t testing.TB, image string, ranges []filesys.Range) {
+	t.Helper()
+	f, err := os.OpenFile(image, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, r := range ranges {
+		if _, err := f.WriteAt(slices.Repeat([]byte{0xA5}, int(r.Len)), r.Off); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -75,7 +75,7 @@ func (r mkfsRow) fill(t testing.TB, dir string) {
 	t.Helper()
 	p := r.populate
 	if p.Entries == 0 {
-		p.Entries = 800
+		p.Entries = 500
 	}
 	p.MaxXattr, p.SmallDevices = 60000, true
 	p.Fill(t, dir)
