@@ -106,7 +106,7 @@ func (g *group) volumes(opts volume.Options) ([]volume.Volume, error) {
 			return nil, err
 		}
 		if err != nil {
-			opts.Notice(fmt.Sprintf("%s/%s is left out: %v", g.name, name, err))
+			opts.Notice(fmt.Sprintf("%s/%s is left out: %v", g.name, lv.shownAs(), err))
 			continue
 		}
 		out = append(out, v)
@@ -128,6 +128,17 @@ func (g *group) snapshots() (origins map[string]*segment, stores map[string]bool
 		}
 	}
 	return origins, stores
+}
+
+// shownAs is the name that the tools have for a volume: a snapshot goes by the name
+// of its store, which is hidden.
+func (lv *logical) shownAs() string {
+	for _, name := range []string{"cow_store", "merging_store"} {
+		if s := lv.segments[0]; kinds[s.kind] == snapshot && s.config.string(name) != "" {
+			return s.config.string(name)
+		}
+	}
+	return lv.name
 }
 
 // one makes the volume of a logical volume. What of a snapshot is not copied away
