@@ -70,6 +70,7 @@ func notify() (ctx context.Context, stop func(), signalled func() syscall.Signal
 	}()
 	stop = func() {
 		signal.Stop(ch)
+		close(ch) // nobody sends any more: the goroutine ends
 		cancel(nil)
 	}
 	signalled = func() syscall.Signal {
