@@ -38,12 +38,28 @@ type Room struct {
 // Needs is the room for an image of d, if that is at most limit bytes; else it is
 // ondisk.ErrNoSpace as soon as that shows, however much a small file claims to
 // hold.
+//
+// Nobody knows before how much a packed image takes; it needs nothing then.
 func Needs(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions, limit int64) (Room, error) {
+	if packs, err := packed(ctx, d.Size(), c, opts); packs || err != nil {
+		return Room{}, err
+	}
 	t, err := rehearse(ctx, d, c, opts, limit)
 	if err != nil {
 		return Room{}, err
 	}
 	return Room{Allocated: t.wrote(), Longest: t.longest()}, nil
+}
+
+// packed reports whether the images of these options are packed.
+func packed(ctx context.Context, size int64, c imagefmt.Creator, opts imagefmt.CreateOptions) (bool, error) {
+	opts.Rand = nil
+	w, err := c.Create(ctx, &tally{limit: math.MaxInt64}, size, opts)
+	if err != nil {
+		return false, err
+	}
+	_, packs := w.(imagefmt.BlockWriter)
+	return packs, w.Abort()
 }
 
 // allData is a device of that size that knows of no zeros. It is never read.
@@ -55,6 +71,9 @@ func (allData) ReadAt(p []byte, _ int64) (int, error) { return len(p), nil }
 // rehearse runs the writer over incompressible data in the places of d's.
 func rehearse(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts imagefmt.CreateOptions, limit int64) (*tally, error) {
 	opts.Rand = nil // the real image's
+	if opts.Compress {
+		opts.Level = 1 // noise does not shrink at any level
+	}
 	t := &tally{name: "measured", limit: limit}
 	w, err := c.Create(ctx, t, d.Size(), opts)
 	if err != nil {
@@ -91,7 +110,7 @@ func rehearse(ctx context.Context, d blockdev.Device, c imagefmt.Creator, opts i
 type rehearsal struct {
 	w      imagefmt.Writer
 	blocks imagefmt.BlockWriter // of a packed image
-	worst  imagefmt.Block       // noise, packed once
+	packed []byte               // memory of the last block
 	noise  []byte
 }
 
@@ -117,13 +136,11 @@ func (r *rehearsal) writeOnce(off int64, n int) (err error) {
 		_, err = r.w.WriteAt(r.noise[:n], off)
 		return err
 	}
-	if r.worst.Len != n {
-		if r.worst, err = r.blocks.Encode(nil, off, r.noise[:n]); err != nil {
-			return err
-		}
+	b, err := r.blocks.Encode(r.packed[:0], off, r.noise[:n])
+	if err != nil {
+		return err
 	}
-	b := r.worst
-	b.Off = off
+	r.packed = b.Data
 	return r.blocks.Append(b)
 }
 
