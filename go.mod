@@ -16,13 +16,17 @@ require (
 	github.com/ulikunitz/xz v0.5.17
 	golang.org/x/sync v0.19.0
 	golang.org/x/sys v0.43.0
-	golang.org/x/term v0.40.0
+	golang.org/x/term v0.42.0
 	libvirt.org/go/libvirtxml v1.11006.0
 )
 
 require (
+	github.com/anchore/go-lzo v0.1.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/djherbis/times v1.6.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/pkg/xattr v0.4.12 // indirect
+	golang.org/x/crypto v0.50.0 // indirect
 	golang.org/x/tools v0.38.0 // indirect
 )
