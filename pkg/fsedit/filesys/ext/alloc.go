@@ -187,7 +187,7 @@ func (e *editor) freeBlocks(z zone) error {
 		return ondisk.At(layer, "", ondisk.NoOffset).Corrupt("blocks %d+%d belong to no file", z.start, z.n)
 	}
 	for i := range z.n {
-		e.stage.drop(z.start + i)
+		e.stage.Drop(z.start + i)
 	}
 	return e.markBlocks(z, false)
 }
@@ -272,7 +272,7 @@ func (e *editor) clearSlots(g *group, first, end uint32) error {
 			return err
 		}
 		clear(block[in : in+n])
-		e.stage.put(nr, block)
+		e.stage.Put(nr, block)
 		start += n
 	}
 	return nil

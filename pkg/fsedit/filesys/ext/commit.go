@@ -49,7 +49,7 @@ func (e *editor) patchSuper(patch func(raw []byte)) error {
 	raw := block[in : in+superSize]
 	patch(raw)
 	sealSuper(raw)
-	e.stage.put(nr, block)
+	e.stage.Put(nr, block)
 	return nil
 }
 
@@ -75,7 +75,7 @@ func (e *editor) write(ctx context.Context) error {
 	}
 	super, _ := e.superPlace()
 	var fresh, old []uint64
-	for nr := range e.stage.changed {
+	for _, nr := range e.stage.Blocks() {
 		if nr == super {
 			continue
 		}
@@ -110,7 +110,7 @@ func (e *editor) wasFree(nr uint64) (bool, error) {
 func (e *editor) writeBlocks(nrs []uint64) error {
 	slices.Sort(nrs)
 	for _, nr := range nrs {
-		if _, err := e.dev.WriteAt(e.stage.changed[nr], e.v.byteOff(nr)); err != nil {
+		if _, err := e.dev.WriteAt(e.stage.Block(nr), e.v.byteOff(nr)); err != nil {
 			return err
 		}
 	}

@@ -94,7 +94,7 @@ func (d *directory) putLeaf(i int, block []byte) {
 		tail[7] = dirTailType
 		le.PutUint32(tail[8:], dirLeafSum(d.in.iseed(v), block))
 	}
-	d.e.stage.put(d.blocks[i], block)
+	d.e.stage.Put(d.blocks[i], block)
 }
 
 // place is where an entry stands.

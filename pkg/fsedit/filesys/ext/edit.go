@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys/stage"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
@@ -19,7 +20,7 @@ type editor struct {
 	filesys.FS         // of v
 	base       *volume // as it was when the session began
 	v          *volume // the same, read through stage
-	stage      *stage
+	stage      *stage.Stage
 	dev        blockdev.Writable
 	now        time.Time
 	rand       func() uint32
@@ -71,7 +72,7 @@ func newEditor(v *volume, dev blockdev.Writable, opts filesys.EditOptions) (*edi
 	e := &editor{
 		base:        v,
 		dev:         dev,
-		stage:       newStage(dev, v.blockBits),
+		stage:       stage.New(dev, v.blockBits, nil),
 		now:         opts.Now,
 		rand:        opts.Rand,
 		pending:     map[uint32]pendingFile{},
@@ -88,7 +89,7 @@ func newEditor(v *volume, dev blockdev.Writable, opts filesys.EditOptions) (*edi
 	if e.v, err = v.on(e.stage); err != nil {
 		return nil, err
 	}
-	e.stage.forget = e.v.blocks.Drop
+	e.stage.OnChange(e.v.blocks.Drop)
 	if e.FS, err = e.v.Root(""); err != nil {
 		return nil, err
 	}
@@ -112,28 +113,15 @@ func (e *editor) do(op func() error) error {
 	if e.closed {
 		return fs.ErrClosed
 	}
-	e.stage.mark()
-	err := op()
-	if err != nil {
-		e.stage.revert()
-	}
-	return err
+	return e.stage.Do(op)
 }
 
 // setPending registers the content of an inode; nil runs forget it.
 func (e *editor) setPending(ino uint32, p pendingFile) {
-	old, had := e.pending[ino]
-	e.stage.later(func() {
-		if had {
-			e.pending[ino] = old
-		} else {
-			delete(e.pending, ino)
-		}
-	})
 	if p.content == nil {
-		delete(e.pending, ino)
+		stage.Delete(e.stage, e.pending, ino)
 	} else {
-		e.pending[ino] = p
+		stage.Set(e.stage, e.pending, ino, p)
 	}
 }
 
@@ -179,7 +167,7 @@ func (e *editor) Commit(ctx context.Context) error {
 		return fs.ErrClosed
 	}
 	defer e.close()
-	if len(e.stage.changed) == 0 {
+	if e.stage.Len() == 0 {
 		return nil
 	}
 	if err := e.sealSuper(); err != nil {

@@ -125,7 +125,7 @@ func (e *editor) Symlink(dir filesys.Node, name, target string, a filesys.NewAtt
 		}
 		block := make([]byte, e.v.blockSize)
 		copy(block, target)
-		e.stage.put(nr, block)
+		e.stage.Put(nr, block)
 		if _, err := e.setMap(in, []run{{phys: nr, count: 1}}, nil); err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ func (e *editor) putGroup(g *group) error {
 		return err
 	}
 	copy(block[in:], g.raw)
-	e.stage.put(nr, block)
+	e.stage.Put(nr, block)
 	e.groups[g.num] = struct{}{}
 	return nil
 }
@@ -99,7 +99,7 @@ func (e *editor) putBlockBitmap(g *group, b bitmap) error {
 	}
 	g.clearFlag(bgBlockUninit)
 	g.setFreeBlocks(b.zeros(v.groupBlocks(g.num)))
-	e.stage.put(g.blockBitmap(), b)
+	e.stage.Put(g.blockBitmap(), b)
 	return e.putGroup(g)
 }
 
@@ -133,6 +133,6 @@ func (e *editor) putInodeBitmap(g *group, b bitmap) error {
 	}
 	g.clearFlag(bgInodeUninit)
 	g.setFreeInodes(b.zeros(v.inodesPerGroup))
-	e.stage.put(g.inodeBitmap(), b)
+	e.stage.Put(g.inodeBitmap(), b)
 	return e.putGroup(g)
 }

@@ -232,5 +232,5 @@ func (d *directory) putNode(i, countAt int, block []byte) {
 		tail := countAt + int(le.Uint16(block[countAt:]))*dxEntrySize
 		le.PutUint32(block[tail+4:], dxSum(d.in.iseed(v), block, countAt))
 	}
-	d.e.stage.put(d.blocks[i], block)
+	d.e.stage.Put(d.blocks[i], block)
 }

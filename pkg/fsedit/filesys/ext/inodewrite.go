@@ -142,7 +142,7 @@ func (e *editor) putInode(in *inode) error {
 		return err
 	}
 	copy(block[in.off&(e.v.blockSize-1):], in.raw)
-	e.stage.put(nr, block)
+	e.stage.Put(nr, block)
 	e.touched[in.num] = struct{}{}
 	return nil
 }

@@ -76,7 +76,7 @@ func (e *editor) setMap(in *inode, rs []run, pool []uint64) (tree int, err error
 		if v.checksums() {
 			le.PutUint32(n.data[extentTail(n.data):], extentBlockSum(in.iseed(v), n.data))
 		}
-		e.stage.put(n.at, n.data)
+		e.stage.Put(n.at, n.data)
 	}
 	return len(nodes), nil
 }
@@ -102,7 +102,7 @@ func (e *editor) setIndirect(in *inode, rs []run, pool []uint64) (int, error) {
 	root, nodes := buildIndirect(rs, int(v.blockSize), func() uint64 { next++; return places[next-1] })
 	in.setBlock(root[:])
 	for _, n := range nodes {
-		e.stage.put(n.at, n.data)
+		e.stage.Put(n.at, n.data)
 	}
 	return len(nodes), nil
 }

@@ -104,7 +104,7 @@ func (e *editor) clearTail(in *inode, rs []run) error {
 		return err
 	}
 	clear(block[used:])
-	e.stage.put(nr, block)
+	e.stage.Put(nr, block)
 	return nil
 }
 
@@ -165,6 +165,6 @@ func (e *editor) orphanBlock(in *inode, nr uint64, block []byte) error {
 	if v.checksums() {
 		le.PutUint32(block[tail+4:], orphanBlockSum(in.iseed(v), nr, block))
 	}
-	e.stage.put(nr, block)
+	e.stage.Put(nr, block)
 	return nil
 }

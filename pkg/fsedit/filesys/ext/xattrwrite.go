@@ -165,7 +165,7 @@ func (e *editor) putXattrBlock(nr uint64, block []byte) {
 	if e.v.checksums() {
 		le.PutUint32(block[xattrChecksumAt:], xattrBlockSum(e.v.seed, nr, block))
 	}
-	e.stage.put(nr, block)
+	e.stage.Put(nr, block)
 }
 
 // unrefXattrBlock takes the xattr block from an inode, and frees it with its

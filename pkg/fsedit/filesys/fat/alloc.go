@@ -1,8 +1,6 @@
 package fat
 
 import (
-	"slices"
-
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -84,7 +82,7 @@ func (a *allocator) pieces(n uint32) (found []run) {
 // take marks a run as given out.
 func (a *allocator) take(r run) {
 	first := a.first
-	a.e.stage.later(func() {
+	a.e.stage.Later(func() {
 		for c := r.first; c < r.first+r.n; c++ {
 			a.used.clear(c)
 		}
@@ -144,7 +142,7 @@ func (e *editor) setEntries(r run, value func(c uint32) uint32) error {
 				off, _ := v.entryPlace(c)
 				v.patchEntry(c, raw[off-base:], value(c))
 			}
-			if err := e.stage.patch(at, raw); err != nil {
+			if err := e.stage.Patch(at, raw); err != nil {
 				return err
 			}
 		}
@@ -197,12 +195,20 @@ func (e *editor) release(start uint32) error {
 		if err := e.setEntries(r, func(uint32) uint32 { return entryFree }); err != nil {
 			return err
 		}
-		e.stage.drop(e.v.clusterOff(r.first), int64(r.n)<<e.v.clusterBits)
+		e.forget(r)
 	}
 	n := uint32(len(list))
 	e.alloc.free += n
-	e.stage.later(func() { e.alloc.free -= n })
+	e.stage.Later(func() { e.alloc.free -= n })
 	return nil
+}
+
+// forget drops what was staged for clusters that are free now.
+func (e *editor) forget(r run) {
+	first := uint64(e.v.clusterOff(r.first) >> e.v.sectorBits)
+	for nr := range uint64(r.n) << (e.v.clusterBits - e.v.sectorBits) {
+		e.stage.Drop(first + nr)
+	}
 }
 
 // isFresh reports whether a sector lies in a cluster that was free when the
@@ -215,14 +221,4 @@ func (e *editor) isFresh(nr uint64) bool {
 	}
 	c := uint32((off-v.dataOff)>>v.clusterBits) + 2
 	return v.inVolume(c) && !e.atStart.used.has(c)
-}
-
-// sortedSectors are the staged sectors, ascending.
-func (s *stage) sortedSectors() []uint64 {
-	list := make([]uint64, 0, len(s.changed))
-	for nr := range s.changed {
-		list = append(list, nr)
-	}
-	slices.Sort(list)
-	return list
 }

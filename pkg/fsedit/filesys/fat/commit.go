@@ -28,7 +28,7 @@ func (e *editor) sealInfo() error {
 	if i.Lead != infoLead || i.Struct != infoStruct || i.Trail != infoTrail {
 		return nil // nobody reads it
 	}
-	return e.stage.patch(v.infoOff+infoFree, le.AppendUint32(nil, e.alloc.free))
+	return e.stage.Patch(v.infoOff+infoFree, le.AppendUint32(nil, e.alloc.free))
 }
 
 // check audits the filesystem as staged: what was lost before may still be, and
@@ -100,7 +100,7 @@ func (e *editor) writeSectors(fresh bool) error {
 		p = p[:0]
 		return err
 	}
-	for _, nr := range e.stage.sortedSectors() {
+	for _, nr := range e.stage.Blocks() {
 		if e.isFresh(nr) != fresh {
 			continue
 		}
@@ -113,7 +113,7 @@ func (e *editor) writeSectors(fresh bool) error {
 		if len(p) == 0 {
 			start = off
 		}
-		p = append(p, e.stage.changed[nr]...)
+		p = append(p, e.stage.Block(nr)...)
 	}
 	if err := flush(); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys/stage"
 )
 
 // folder is a directory that names are put into or taken from.
@@ -58,8 +59,8 @@ func (e *editor) putEntry(f *folder, name string, s []byte) (int64, error) {
 		return 0, err
 	}
 	off := f.off(at + len(raw)/slotSize - 1)
-	put(e, e.written, off, name)
-	put(e, e.touched, f.place, struct{}{})
+	stage.Set(e.stage, e.written, off, name)
+	stage.Set(e.stage, e.touched, f.place, struct{}{})
 	return off, e.touch(f)
 }
 
@@ -115,7 +116,7 @@ func (e *editor) newCluster(slots []byte) ([]run, error) {
 	}
 	raw := make([]byte, e.v.clusterSize)
 	copy(raw, slots)
-	return runs, e.stage.patch(e.v.clusterOff(runs[0].first), raw)
+	return runs, e.stage.Patch(e.v.clusterOff(runs[0].first), raw)
 }
 
 // putSlots writes slots, and a new end where they cover the old one: what lies
@@ -129,7 +130,7 @@ func (e *editor) putSlots(f *folder, at int, raw []byte) error {
 	for i := range n {
 		p := raw[i*slotSize:][:slotSize]
 		copy(f.slot(at+i), p)
-		if err := e.stage.patch(f.off(at+i), p); err != nil {
+		if err := e.stage.Patch(f.off(at+i), p); err != nil {
 			return err
 		}
 	}
@@ -144,7 +145,7 @@ func (e *editor) dropEntry(f *folder, en *entry) error {
 			return err
 		}
 	}
-	drop(e, e.written, en.off)
+	stage.Delete(e.stage, e.written, en.off)
 	return e.touch(f)
 }
 

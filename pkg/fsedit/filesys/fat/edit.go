@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys/stage"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
@@ -18,7 +19,7 @@ type editor struct {
 	filesys.FS         // of v
 	base       *volume // as it was when the session began
 	v          *volume // the same, read through stage
-	stage      *stage
+	stage      *stage.Stage
 	dev        blockdev.Writable
 	now        time.Time
 	atStart    *audit
@@ -73,7 +74,7 @@ func newEditor(v *volume, dev blockdev.Writable, opts filesys.EditOptions) (*edi
 	}
 	e := &editor{
 		base:    v,
-		stage:   newStage(dev, v.sectorBits),
+		stage:   stage.New(dev, v.sectorBits, nil),
 		dev:     dev,
 		now:     opts.Now,
 		atStart: a,
@@ -87,7 +88,7 @@ func newEditor(v *volume, dev blockdev.Writable, opts filesys.EditOptions) (*edi
 	}
 	e.alloc = &allocator{e: e, used: slices.Clone(a.used), left: a.free, free: a.free, first: 2}
 	e.v = v.on(e.stage)
-	e.stage.forget = e.v.cache.Drop
+	e.stage.OnChange(e.v.cache.Drop)
 	e.FS = &tree{e.v}
 	return e, nil
 }
@@ -97,26 +98,7 @@ func (e *editor) do(op func() error) error {
 	if e.closed {
 		return fs.ErrClosed
 	}
-	e.stage.mark()
-	err := op()
-	if err != nil {
-		e.stage.revert()
-	}
-	return err
-}
-
-// put changes a map, and takes that back when the operation fails.
-func put[K comparable, V any](e *editor, m map[K]V, k K, v V) {
-	old, had := m[k]
-	e.stage.later(func() { restore(m, k, old, had) })
-	m[k] = v
-}
-
-// drop is put for what goes.
-func drop[K comparable, V any](e *editor, m map[K]V, k K) {
-	old, had := m[k]
-	e.stage.later(func() { restore(m, k, old, had) })
-	delete(m, k)
+	return e.stage.Do(op)
 }
 
 // Open gives the content of a file as it will be.
@@ -146,7 +128,7 @@ func (e *editor) Commit(ctx context.Context) error {
 		return fs.ErrClosed
 	}
 	defer e.close()
-	if len(e.stage.changed) == 0 {
+	if e.stage.Len() == 0 {
 		return nil
 	}
 	if err := e.sealInfo(); err != nil {
@@ -191,7 +173,7 @@ func (e *editor) RemoveXattr(filesys.Node, string) error { return refuse("extend
 
 // patchSlot changes n bytes of a slot at field.
 func (e *editor) patchSlot(off int64, field int, p ...byte) error {
-	return e.stage.patch(off+int64(field), p)
+	return e.stage.Patch(off+int64(field), p)
 }
 
 // first returns the first error; all of its arguments were done.

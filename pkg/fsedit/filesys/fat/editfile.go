@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys/stage"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
@@ -34,7 +35,7 @@ func (e *editor) WriteFile(n filesys.Node, content blockdev.Device) error {
 		if err := e.patchSlot(off, slSize, le.AppendUint32(nil, uint32(content.Size()))...); err != nil {
 			return err
 		}
-		put(e, e.pending, n, pendingFile{content, runs})
+		stage.Set(e.stage, e.pending, n, pendingFile{content, runs})
 		return first(e.patchSlot(off, slAttr, s.Attr|attrArchive), e.setMtime(off, e.now))
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys/stage"
 )
 
 // Create makes an empty file. It is read-only where its owner may not write.
@@ -29,8 +30,8 @@ func (e *editor) Mkdir(dir filesys.Node, name string, a filesys.NewAttr) (filesy
 		}
 		start := runs[0].first
 		e.v.putStart(dots, start)
-		put(e, e.parents, start, up)
-		return e.newSlot(attrDir, start, a.Mtime), e.stage.patch(e.v.clusterOff(start), dots)
+		stage.Set(e.stage, e.parents, start, up)
+		return e.newSlot(attrDir, start, a.Mtime), e.stage.Patch(e.v.clusterOff(start), dots)
 	})
 }
 
@@ -56,7 +57,7 @@ func (e *editor) make(dir filesys.Node, name string, fill func(*folder) ([]byte,
 			return err
 		}
 		node, undo := e.v.ids.Load().add(off)
-		e.stage.later(undo)
+		e.stage.Later(undo)
 		n = node
 		return nil
 	})
@@ -87,16 +88,16 @@ func (e *editor) unlink(f *folder, en *entry) error {
 		if err := e.isEmpty(p); err != nil {
 			return err
 		}
-		drop(e, e.parents, p.start)
-		drop(e, e.touched, p)
+		stage.Delete(e.stage, e.parents, p.start)
+		stage.Delete(e.stage, e.touched, p)
 	}
 	if err := first(e.dropEntry(f, en), e.release(e.v.start(en.slot))); err != nil {
 		return err
 	}
 	ids := e.v.ids.Load()
 	n := ids.node(en.off)
-	drop(e, e.pending, n)
-	e.stage.later(ids.set(n, gone))
+	stage.Delete(e.stage, e.pending, n)
+	e.stage.Later(ids.set(n, gone))
 	return nil
 }
 
@@ -190,7 +191,7 @@ func (e *editor) move(from *folder, en *entry, to *folder, name string) error {
 		return err
 	}
 	ids := e.v.ids.Load()
-	e.stage.later(ids.set(ids.node(en.off), off))
+	e.stage.Later(ids.set(ids.node(en.off), off))
 	if !en.isDir() || from == to {
 		return nil
 	}
@@ -199,7 +200,7 @@ func (e *editor) move(from *folder, en *entry, to *folder, name string) error {
 		up = 0
 	}
 	start := e.v.start(en.slot)
-	put(e, e.parents, start, up)
+	stage.Set(e.stage, e.parents, start, up)
 	return e.setParent(start, up)
 }
 

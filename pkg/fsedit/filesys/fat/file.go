@@ -1,11 +1,10 @@
 package fat
 
 import (
-	"fmt"
-	"io"
 	"sync"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys/content"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
@@ -30,27 +29,23 @@ func (t *tree) Open(n filesys.Node) (blockdev.Device, error) {
 	case int64(s.Size) > int64(t.v.clusters)<<t.v.clusterBits:
 		return nil, slotAt(off).Corrupt("a file of %d bytes is larger than the filesystem", s.Size)
 	}
-	return &file{v: t.v, size: int64(s.Size), runs: chain{v: t.v, next: t.v.start(s)}}, nil
+	return t.v.file(s), nil
 }
 
-// file is a Device over the clusters of a file.
-type file struct {
-	v    *volume
-	size int64
-
-	mu   sync.Mutex
-	runs chain
+// file is the content of the clusters that a slot leads to. FAT has no holes.
+func (v *volume) file(s slot) *content.File {
+	var mu sync.Mutex
+	runs := chain{v: v, next: v.start(s)}
+	return content.New(v.dev, int64(s.Size), func(off int64) (content.Run, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		r, err := runs.find(off)
+		if err != nil {
+			return content.Run{}, err
+		}
+		return content.Run{Off: r.at, Len: r.end(v) - r.at, At: v.clusterOff(r.first)}, nil
+	})
 }
-
-var (
-	_ blockdev.Device   = (*file)(nil)
-	_ blockdev.Extenter = (*file)(nil)
-	_ blockdev.Geometry = (*file)(nil)
-)
-
-func (f *file) Size() int64 { return f.size }
-
-func (f *file) SectorSize() (logical, physical int) { return blockdev.SectorSize(f.v.dev) }
 
 // chain is the runs of a file, as far as they were followed.
 type chain struct {
@@ -130,55 +125,4 @@ func (c *chain) grow(cur *cursor) error {
 	}
 	c.runs = append(c.runs, run{at: int64(c.seen-1) << v.clusterBits, first: n, n: 1})
 	return nil
-}
-
-// place is where byte off of the file lies, and how many lie there together.
-func (f *file) place(off int64) (at, n int64, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	r, err := f.runs.find(off)
-	if err != nil {
-		return 0, 0, err
-	}
-	return f.v.clusterOff(r.first) + off - r.at, min(r.end(f.v), f.size) - off, nil
-}
-
-func (f *file) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, fmt.Errorf("fat: negative offset %d", off)
-	}
-	if off >= f.size {
-		return 0, io.EOF
-	}
-	var end error
-	if int64(len(p)) > f.size-off {
-		p, end = p[:f.size-off], io.EOF
-	}
-	for done := 0; done < len(p); {
-		at, left, err := f.place(off + int64(done))
-		if err != nil {
-			return done, err
-		}
-		piece := p[done:min(int64(len(p)), int64(done)+left)]
-		n, err := f.v.dev.ReadAt(piece, at)
-		done += n
-		if n < len(piece) {
-			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return done, err
-		}
-	}
-	return len(p), end
-}
-
-// NextExtent tells what the device below does: FAT has no holes.
-func (f *file) NextExtent(off, n int64) (blockdev.Extent, error) {
-	at, left, err := f.place(off)
-	if err != nil {
-		return blockdev.Extent{}, err
-	}
-	e, err := blockdev.NextExtent(f.v.dev, at, min(n, left))
-	e.Off = off
-	return e, err
 }
