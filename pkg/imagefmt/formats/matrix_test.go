@@ -65,7 +65,8 @@ func qemuName(format string) string {
 func TestMatrix(t *testing.T) {
 	m := newMatrix(t)
 	made := map[string]bool{}
-	for _, f := range foreigners {
+	few := testtool.Some(6, foreigners)
+	for _, f := range few {
 		if _, err := m.registry.Lookup(f.format); err != nil {
 			t.Logf("not read: %v", err)
 			continue
@@ -77,7 +78,7 @@ func TestMatrix(t *testing.T) {
 		})
 	}
 	for _, name := range m.registry.Names() {
-		if !made[name] && !slices.Contains(unjudged, name) {
+		if len(few) == len(foreigners) && !made[name] && !slices.Contains(unjudged, name) {
 			t.Errorf("format %s has no row in foreigners", name)
 		}
 	}

@@ -24,7 +24,7 @@ import (
 // every target: each byte stays, holes stay holes, the size is exact.
 func TestRoundTrip(t *testing.T) {
 	testtool.Need(t, "qemu-img", "xva-img", "tar")
-	for _, size := range []int64{512, 40 << 20, 40<<20 + 512, 40<<20 + 100} {
+	for _, size := range testtool.Some(2, []int64{512, 40<<20 + 100, 40 << 20, 40<<20 + 512}) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			r := &roundTrip{truth: newTruth(t, size), right: map[string]bool{}}
 			all := targets(t)

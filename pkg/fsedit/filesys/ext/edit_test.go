@@ -239,7 +239,7 @@ func largeDirectory(t *testing.T, image string, n int) {
 // TestWriteFragmented writes large files where no two free blocks are neighbours,
 // which takes maps of several levels, and 100 MiB where there is room.
 func TestWriteFragmented(t *testing.T) {
-	for _, args := range []string{"-t ext4 -b 1024", "-t ext4 -b 4096", "-t ext3 -b 1024", "-t ext4 -b 2048 -O ^metadata_csum"} {
+	for _, args := range testtool.Some(2, []string{"-t ext4 -b 1024", "-t ext4 -b 4096", "-t ext3 -b 1024", "-t ext4 -b 2048 -O ^metadata_csum"}) {
 		t.Run(args, func(t *testing.T) {
 			image := mkfsRow{args: args + " -N 20000", size: 160}.mkfs(t)
 			dir, unmount := fsedittest.Mount(t, image, "")
@@ -429,7 +429,7 @@ func TestRefused(t *testing.T) {
 
 // TestUnmountable judges by e2fsck and debugfs what this kernel does not mount.
 func TestUnmountable(t *testing.T) {
-	for _, args := range []string{"-t ext4 -b 65536", "-t ext4 -b 65536 -O ^metadata_csum,^extent,^64bit", "-t ext4 -O casefold", "-t ext4 -O verity,project -I 256"} {
+	for _, args := range testtool.Some(2, []string{"-t ext4 -b 65536", "-t ext4 -b 65536 -O ^metadata_csum,^extent,^64bit", "-t ext4 -O casefold", "-t ext4 -O verity,project -I 256"}) {
 		t.Run(args, func(t *testing.T) {
 			image := mkfsRow{args: args, size: 256}.mkfs(t)
 			want := noise(5, 200000)

@@ -80,7 +80,7 @@ func dirtyImage(t testing.TB, row mkfsRow) string {
 
 // TestReplay compares our replay of a copy with the kernel's of another.
 func TestReplay(t *testing.T) {
-	for _, row := range journalRows {
+	for _, row := range testtool.Some(5, journalRows) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			image := dirtyImage(t, row)
