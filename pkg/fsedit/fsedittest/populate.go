@@ -178,18 +178,28 @@ func (f *filler) names() {
 	}
 }
 
+// Names makes a directory of n empty files in root, and removes each seventh.
+func Names(t testing.TB, root string, n int) {
+	t.Helper()
+	(&filler{t: t, root: root}).large("names", n)
+}
+
+func (f *filler) large(dir string, n int) {
+	f.dir(dir)
+	name := func(i int) string { return fmt.Sprintf("%s/entry-%d-%s", dir, i, strings.Repeat("p", i%40)) }
+	for i := range n {
+		f.file(name(i), nil)
+	}
+	for i := 0; i < n; i += 7 {
+		f.must(name(i), os.Remove(f.path(name(i))))
+	}
+}
+
 func (f *filler) directories(p Populate) {
 	if p.Entries == 0 {
 		p.Entries = 3000
 	}
-	f.dir("large")
-	for i := range p.Entries {
-		f.file(fmt.Sprintf("large/entry-%d-%s", i, strings.Repeat("p", i%40)), nil)
-	}
-	for i := 0; i < p.Entries; i += 7 {
-		name := fmt.Sprintf("large/entry-%d-%s", i, strings.Repeat("p", i%40))
-		f.must(name, os.Remove(f.path(name)))
-	}
+	f.large("large", p.Entries)
 	f.dir("empty")
 	f.dir("deep" + strings.Repeat("/d", 60))
 	for i := range 20 {

@@ -102,3 +102,22 @@ func TestKernelTree(t *testing.T) {
 		})
 	}
 }
+
+// TestLargeTree is TestKernelTree with more than ten thousand files of every kind
+// and a directory of 100 000 names.
+func TestLargeTree(t *testing.T) {
+	row := mkfsRow{args: "-t ext4 -N 200000", size: 512, populate: fsedittest.Populate{Entries: 3000}}
+	large := 4000
+	if testtool.All() {
+		row.populate.Entries, large = 12000, 117000 // every seventh is removed again
+	}
+	image := row.mkfs(t)
+	dir, unmount := fsedittest.Mount(t, image, row.mount)
+	row.populate.Fill(t, dir)
+	fsedittest.Names(t, dir, large)
+	unmount()
+	dir, unmount = fsedittest.Mount(t, image, "ro")
+	want := fsedittest.ReadHost(t, dir)
+	unmount()
+	fsedittest.Compare(t, want, readImage(t, image), fsedittest.Ignore{})
+}
