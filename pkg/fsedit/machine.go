@@ -11,6 +11,7 @@ import (
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
 	"github.com/vmconv/vmconv/pkg/fsedit/volume"
 	"github.com/vmconv/vmconv/pkg/fsedit/volume/gpt"
+	"github.com/vmconv/vmconv/pkg/fsedit/volume/luks"
 	"github.com/vmconv/vmconv/pkg/fsedit/volume/lvm"
 	"github.com/vmconv/vmconv/pkg/fsedit/volume/mbr"
 	"github.com/vmconv/vmconv/pkg/fsedit/volume/md"
@@ -19,10 +20,12 @@ import (
 )
 
 // Mappers is every kind of volume, in the order in which they are asked: an array
-// before the table in it, which shows on each leg; a GPT before the MBR that protects
-// it; a table before the physical volume that its disk once was.
+// before the table in it, which shows on each leg; what is encrypted before the table
+// that its disk once had, and before the volume group that it is a part of; a GPT
+// before the MBR that protects it; a table before the physical volume that its disk
+// once was.
 func Mappers() []volume.Mapper {
-	return []volume.Mapper{md.Mapper{}, gpt.Mapper{}, mbr.Mapper{}, lvm.Mapper{}}
+	return []volume.Mapper{md.Mapper{}, luks.Mapper{}, gpt.Mapper{}, mbr.Mapper{}, lvm.Mapper{}}
 }
 
 // Options tune [Open].
@@ -34,6 +37,9 @@ type Options struct {
 	Mounts []string
 	Level  guest.Level
 	Limits ondisk.Limits
+	// Keys opens what is encrypted. What stays locked is a warning, and an error of
+	// whoever needs it.
+	Keys *volume.Keyring
 	// Drivers are the filesystems to know; nil is drivers.Default.
 	Drivers []filesys.Driver
 }
@@ -61,7 +67,7 @@ func Open(ctx context.Context, disks []blockdev.Device, opts Options) (*Machine,
 	var notices []string
 	var err error
 	m.Volumes, err = volume.Discover(ctx, disks, Mappers(), volume.DiscoverOptions{
-		Options:    volume.Options{Limits: m.limits, Notice: func(text string) { notices = append(notices, text) }},
+		Options:    volume.Options{Limits: m.limits, Keys: opts.Keys, Notice: func(text string) { notices = append(notices, text) }},
 		Filesystem: m.claimed,
 	})
 	if err != nil {

@@ -161,10 +161,11 @@ func (d *discovery) joinNext() error {
 	}
 	d.waiting = rest
 	devs := make([]blockdev.Device, len(members))
-	for i, w := range members {
-		devs[i] = d.found[w.at].Device
-	}
 	opts := d.opts.Options
+	for i, w := range members {
+		devs[i], opts.Members = d.found[w.at].Device, append(opts.Members, d.found[w.at])
+	}
+	opts.Locked = func(member int, why error) { d.found[members[member].at].Locked = why }
 	opts.Unused = func(s Span) {
 		v := &d.found[members[s.Member].at]
 		v.Unused = append(v.Unused, s)

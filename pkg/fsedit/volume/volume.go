@@ -1,6 +1,6 @@
 // Package volume finds the volumes of disks: partitions, logical volumes, arrays
-// and, later, unlocked encryption. Each kind is a [Mapper] in a folder below;
-// [Discover] applies them until nothing new appears.
+// and what is encrypted. Each kind is a [Mapper] in a folder below; [Discover]
+// applies them until nothing new appears.
 package volume
 
 import (
@@ -18,7 +18,7 @@ type Volume struct {
 	ID string
 	// Names are other names that a running guest has for it: "/dev/mapper/vg-lv".
 	Names  []string
-	Kind   string // "disk", "mbr", "gpt", "lvm", "md"
+	Kind   string // "disk", "mbr", "gpt", "lvm", "md", "luks"
 	Disk   int    // index of the disk it lies on, or begins on, from 0
 	Number int    // partition number in its table, from 1; 0 for a whole disk, -1 for others
 	// UUID identifies it in its table: a GPT unique GUID, or an MBR disk id and
@@ -46,6 +46,9 @@ type Volume struct {
 	Claimed string
 	// Unused are the bytes that its claimant gives to no volume, ascending.
 	Unused []Span
+	// Locked is why its claimant could not open it: a [KeyError] where a key is
+	// missing, or an encryption that is not known. Nil for all others.
+	Locked error
 	Device blockdev.Device
 }
 
@@ -73,4 +76,10 @@ type Options struct {
 	Notice func(text string)
 	// Unused hears of bytes of devs that no volume lies on, each once.
 	Unused func(Span)
+	// Members are what devs are, for their names; nil when nobody knows.
+	Members []Volume
+	// Keys opens what is encrypted.
+	Keys *Keyring
+	// Locked hears of what was not opened, by its index in devs; see [Volume.Locked].
+	Locked func(member int, why error)
 }

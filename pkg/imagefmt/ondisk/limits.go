@@ -10,6 +10,8 @@ type Limits struct {
 	Text        int64 // bytes of one text file parsed whole (descriptor, fstab, grub.cfg)
 	File        int64 // bytes of one guest file held in memory (initramfs and its contents)
 	Entries     int   // entries of one directory, archive or table
+	KeyMemory   int64 // bytes for deriving one key from a passphrase
+	KeyRounds   int64 // rounds of hashing, or blocks of memory filled, for one key
 }
 
 // DefaultLimits are generous for real guests and small for this machine.
@@ -21,6 +23,8 @@ var DefaultLimits = Limits{
 	Text:        16 << 20,
 	File:        1 << 30,
 	Entries:     4 << 20,
+	KeyMemory:   4 << 30,
+	KeyRounds:   1 << 28,
 }
 
 // OrDefault replaces each zero field by the default.
@@ -31,6 +35,8 @@ func (l Limits) OrDefault() Limits {
 	pick64(&d.Cache, l.Cache)
 	pick64(&d.Text, l.Text)
 	pick64(&d.File, l.File)
+	pick64(&d.KeyMemory, l.KeyMemory)
+	pick64(&d.KeyRounds, l.KeyRounds)
 	if l.Chain > 0 {
 		d.Chain = l.Chain
 	}
