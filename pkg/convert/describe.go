@@ -19,14 +19,14 @@ func machine(name string, t target.Target, f *guest.Facts, disks []vmdef.Disk) v
 		return vm
 	}
 	vm.Title, vm.OSID = f.OS.Name, osinfoID(f.OS)
-	if arch := kernelArch(f); arch != "" {
+	if arch := f.Arch(); arch != "" {
 		vm.Arch = arch
 	}
 	if vm.Arch != "x86_64" && vm.Arch != "i686" {
 		vm.Machine = "virt"
 	}
-	if f.Firmware.UEFI && !f.Firmware.BIOS {
-		vm.Firmware = "efi"
+	if kind, _ := f.Firmware.Choose(); kind != "" {
+		vm.Firmware = kind
 	}
 	for _, nic := range f.NICs {
 		vm.NICs = append(vm.NICs, vmdef.NIC{MAC: nic.MAC, Model: t.NICModel})
@@ -53,17 +53,6 @@ func carry(vm *vmdef.VM, src vmdef.VM) {
 	for _, nic := range src.NICs {
 		vm.NICs = append(vm.NICs, vmdef.NIC{MAC: nic.MAC, Model: model})
 	}
-}
-
-// kernelArch is the architecture of the kernel that starts, which decides about
-// the machine; the userland's may be smaller.
-func kernelArch(f *guest.Facts) string {
-	for _, k := range f.Kernels {
-		if k.Default && k.Arch != "" {
-			return k.Arch
-		}
-	}
-	return f.OS.Arch
 }
 
 // osinfoID names the system in the database of libosinfo, whose ids are made of

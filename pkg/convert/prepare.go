@@ -112,7 +112,7 @@ func (p *Prepared) edit(ctx context.Context) error {
 		p.Notes = append(p.Notes, edit.Warning{Edit: "inspect", Text: text})
 	}
 	staged := edit.NewStaged(m.Tree)
-	job := edit.Job{Facts: m.Facts, Needs: needs(p.Request.Targets), Limits: p.Request.Limits}
+	job := p.job(m.Facts)
 	if err := edit.Plan(ctx, staged, job); err != nil {
 		return err
 	}
@@ -124,6 +124,11 @@ func (p *Prepared) edit(ctx context.Context) error {
 		p.Request.Now = lastTouched(m.Tree)
 	}
 	return edit.Apply(ctx, m.Tree, p.Changes, edit.ApplyOptions{Now: p.Request.Now})
+}
+
+// job is what the edits work towards, and the checks look at.
+func (p *Prepared) job(f *guest.Facts) edit.Job {
+	return edit.Job{Facts: f, Needs: needs(p.Request.Targets), Limits: p.Request.Limits, Firmware: p.Request.VM.Firmware}
 }
 
 // lastTouched is when the guest last changed something that every running system
@@ -151,7 +156,7 @@ func (p *Prepared) verify(ctx context.Context) error {
 			return err
 		}
 	}
-	job := edit.Job{Facts: m.Facts, Needs: needs(p.Request.Targets), Limits: p.Request.Limits}
+	job := p.job(m.Facts)
 	if p.Checks, err = bootcheck.Check(ctx, m.Tree, job); err != nil {
 		return err
 	}

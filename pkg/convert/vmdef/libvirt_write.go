@@ -32,6 +32,9 @@ func (vm VM) Libvirt() ([]byte, error) {
 	if isX86(vm.Arch) {
 		d.Features.ACPI = &libvirtxml.DomainFeature{}
 		d.Features.APIC = &libvirtxml.DomainFeatureAPIC{}
+		if vm.Firmware == "efi" && vm.SecureBoot { // keeps the guest from its variables
+			d.Features.SMM = &libvirtxml.DomainFeatureSMM{State: "on"}
+		}
 	}
 	text, err := d.Marshal()
 	if err != nil {
@@ -73,12 +76,22 @@ func (vm VM) libvirtOS() *libvirtxml.DomainOS {
 		Type: &libvirtxml.DomainOSType{Arch: vm.Arch, Machine: vm.Machine, Type: "hvm"},
 	}
 	if vm.Firmware == "efi" {
-		os.Firmware = "efi"
+		os.Firmware, os.FirmwareInfo = "efi", vm.libvirtFirmware()
 	}
 	if vm.Kernel != nil {
 		os.Kernel, os.Initrd, os.Cmdline = vm.Kernel.Image, vm.Kernel.Initramfs, vm.Kernel.Args
 	}
 	return os
+}
+
+// libvirtFirmware leaves the choice of the firmware's build to libvirt, but not
+// whether it refuses loaders that nobody signed: by itself libvirt may take one
+// that does, and the guest would not start.
+func (vm VM) libvirtFirmware() *libvirtxml.DomainOSFirmwareInfo {
+	enabled := map[bool]string{true: "yes", false: "no"}[vm.SecureBoot]
+	return &libvirtxml.DomainOSFirmwareInfo{Features: []libvirtxml.DomainOSFirmwareFeature{
+		{Enabled: enabled, Name: "enrolled-keys"}, {Enabled: enabled, Name: "secure-boot"},
+	}}
 }
 
 func (vm VM) libvirtCPU() *libvirtxml.DomainCPU {

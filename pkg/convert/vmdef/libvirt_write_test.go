@@ -30,6 +30,10 @@ func TestLibvirtSchema(t *testing.T) {
 			},
 			NICs: []NIC{{Type: "bridge", Network: "br0", Model: "e1000e"}, {Network: "lab", Model: "virtio"}},
 		},
+		"secure": {
+			Name: "signed", Arch: "x86_64", Machine: "q35", Firmware: "efi", SecureBoot: true,
+			Disks: []Disk{{File: "/images/signed.qcow2", Format: "qcow2", Place: Place{Bus: "virtio", Device: "vda", Boot: 1}}},
+		},
 		"direct": {
 			Name: "bare", Arch: "x86_64", Machine: "q35",
 			Disks:  []Disk{{File: "/images/bare.qcow2", Format: "qcow2", Place: Place{Bus: "virtio", Device: "vda"}}},

@@ -21,7 +21,7 @@ type Row struct {
 // all changes. Rows are in the order of a start. The error is of ctx; trouble
 // with the guest's files is a row.
 func Check(ctx context.Context, view guest.View, job edit.Job) ([]Row, error) {
-	c := &checker{view: view, facts: job.Facts, needs: job.Needs, limits: job.Limits.OrDefault()}
+	c := &checker{job: job, view: view, facts: job.Facts, needs: job.Needs, limits: job.Limits.OrDefault()}
 	c.loader()
 	for _, k := range c.facts.Kernels {
 		if err := ctx.Err(); err != nil {

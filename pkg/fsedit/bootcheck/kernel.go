@@ -10,6 +10,7 @@ import (
 )
 
 type checker struct {
+	job    edit.Job
 	view   guest.View
 	facts  *guest.Facts
 	needs  edit.Needs

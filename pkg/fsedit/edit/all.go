@@ -12,6 +12,7 @@ import (
 func All() []Edit {
 	return []Edit{
 		devices{},
+		uefi{},
 		grub2{},
 		console{},
 		network{},

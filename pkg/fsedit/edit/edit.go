@@ -21,6 +21,18 @@ type Job struct {
 	Facts  *guest.Facts
 	Needs  Needs
 	Limits ondisk.Limits
+	// Firmware is what the source says that the machine has, guest.BIOS or
+	// guest.UEFI; empty: the disks decide.
+	Firmware string
+}
+
+// UEFI reports whether the target will start the guest by UEFI.
+func (j Job) UEFI() bool {
+	kind := j.Firmware
+	if kind == "" {
+		kind, _ = j.Facts.Firmware.Choose()
+	}
+	return kind == guest.UEFI
 }
 
 // Needs is what the targets of a conversion demand of a guest: the union of

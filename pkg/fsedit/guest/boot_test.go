@@ -86,7 +86,7 @@ func describe(kernels []Kernel) string {
 
 func inspectBoot(files map[string]string) ([]Loader, []Kernel) {
 	v := fixture(files)
-	loaders, entries, _ := findLoaders(v, testLimit, bootCode{loader: "grub2"})
+	loaders, entries, _ := findLoaders(v, testLimit, bootCode{loader: "grub2"}, nil)
 	return loaders, findKernels(v, testLimit, entries)
 }
 

@@ -20,6 +20,7 @@ type bootEntry struct {
 type entryReader struct {
 	view    View
 	limit   int64
+	base    string // where the filesystem is that the entries lie on, when it is not / or /boot
 	entries []bootEntry
 
 	warnings []string
@@ -36,8 +37,10 @@ func (r *entryReader) onDisk(p string) string {
 		p = p[max(i, 0):]
 	}
 	p = path.Clean("/" + p)
-	if !IsFile(r.view, p) && IsFile(r.view, "/boot"+p) {
-		return "/boot" + p
+	for _, base := range []string{r.base, "", "/boot"} {
+		if IsFile(r.view, base+p) {
+			return base + p
+		}
 	}
 	return p
 }
@@ -62,7 +65,10 @@ func (r *entryReader) choose(from int, name string, index int) {
 	own := r.entries[from:]
 	i := -1
 	if name != "" {
-		i = slices.IndexFunc(own, func(e bootEntry) bool { return e.title == name || e.id == name })
+		i = slices.IndexFunc(own, func(e bootEntry) bool {
+			fits, err := path.Match(name, e.id) // as loader.conf(5) has it
+			return e.title == name || e.id == name || fits && err == nil
+		})
 	}
 	if i < 0 {
 		i = index
@@ -174,6 +180,8 @@ func (r *entryReader) loaderEntries(dir, saved string, vars map[string]string) {
 		return
 	}
 	slices.Reverse(list)
+	r.base = strings.TrimSuffix(dir, "/loader/entries")
+	defer func() { r.base = "" }()
 	from := len(r.entries)
 	for _, d := range list {
 		name, ok := strings.CutSuffix(d.Name, ".conf")

@@ -44,7 +44,7 @@ type Mount struct {
 	Spec    string `json:"spec"`   // as fstab says it: "/dev/xvda1"
 	Type    string `json:"type"`
 	Options string `json:"options"`
-	Line    int    `json:"line"` // of /etc/fstab, from 1; 0 when not from there
+	Line    int    `json:"line"` // of /etc/fstab, from 1; 0 when not from there: an EFI system partition that it does not mount
 }
 
 // Filesystem is a volume with a recognised content.
@@ -92,6 +92,7 @@ type Firmware struct {
 	BIOS     bool     `json:"bios"`
 	UEFI     bool     `json:"uefi"`
 	Evidence []string `json:"evidence,omitempty"`
+	ESPs     []ESP    `json:"esps,omitempty"` // EFI system partitions that can be read
 }
 
 // NIC is a network interface that the guest's own configuration names.

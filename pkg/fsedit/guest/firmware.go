@@ -2,11 +2,13 @@ package guest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
 // Partition types that firmware or its loaders look for: GPT types of the UEFI
@@ -32,7 +34,11 @@ func findBootCode(sources []Source) bootCode {
 		if v.Kind != "disk" && !v.Bootable || v.Kind == "gpt" {
 			continue
 		}
-		switch loader := loaderInSector(v.Device); loader {
+		loader := loaderInSector(v.Device)
+		if loader == "grub2" && v.Kind == "disk" && !hasCore(v.Device) {
+			loader = "unknown" // left behind
+		}
+		switch loader {
 		case "":
 		case "unknown":
 			if unknown.loader == "" {
@@ -71,36 +77,88 @@ func loaderInSector(dev blockdev.Device) string {
 	return "unknown"
 }
 
+// coreSector is where boot.img of GRUB 2 has the sector of the core that it loads:
+// grub-core/boot/i386/pc/boot.S.
+const coreSector = 0x5c
+
+// hasCore reports whether something is where GRUB's boot code expects its core: a
+// disk that was installed anew for UEFI may keep the code alone.
+func hasCore(dev blockdev.Device) bool {
+	p := make([]byte, 512)
+	if err := ondisk.Full(dev, p[:8], coreSector); err != nil {
+		return false
+	}
+	sector := binary.LittleEndian.Uint64(p)
+	if sector == 0 { // of another layout than is known here
+		return true
+	}
+	if sector >= uint64(dev.Size())/512 {
+		return false
+	}
+	return ondisk.Full(dev, p, int64(sector)*512) == nil && !ondisk.IsZero(p)
+}
+
 // findFirmware gathers what speaks for each firmware.
 func findFirmware(v View, sources []Source, boot bootCode, f *Facts) Firmware {
-	var out Firmware
+	out := Firmware{ESPs: f.Firmware.ESPs}
 	say := func(format string, args ...any) { out.Evidence = append(out.Evidence, fmt.Sprintf(format, args...)) }
 	if boot.loader != "" {
 		say("boot code of %s on %s", boot.loader, boot.where)
 		out.BIOS = boot.loader != "unknown"
 	}
-	esp := false
+	unread := false
 	for _, s := range sources {
 		switch t := s.Volume.Type; {
 		case t == biosBootGPT:
 			say("BIOS boot partition %s", s.Volume.ID)
 		case t == espGPT, t == espMBR && s.Volume.Kind == "mbr":
 			say("EFI system partition %s", s.Volume.ID)
-			esp = true
+			unread = unread || !slices.ContainsFunc(out.ESPs, func(e ESP) bool { return e.Volume == s.Volume.ID })
 		}
 	}
-	if esp {
-		uses := efiUse(v, f)
-		for _, u := range uses {
-			say("%s", u)
+	var uses []string
+	for _, e := range out.ESPs {
+		uses = append(uses, e.uses()...)
+	}
+	if len(uses) == 0 && unread {
+		uses = efiUse(v, f)
+	}
+	for _, u := range uses {
+		say("%s", u)
+	}
+	out.UEFI = len(uses) > 0
+	return out
+}
+
+// uses are the loaders on the partition. The partition alone says little:
+// installers make it on any disk.
+func (e *ESP) uses() []string {
+	var out []string
+	for _, p := range e.Programs {
+		if p.Loads() {
+			out = append(out, fmt.Sprintf("%s %s", p, p.Path))
 		}
-		out.UEFI = len(uses) > 0
 	}
 	return out
 }
 
-// efiUse is what the guest itself says about starting by UEFI. The partition
-// alone says little: installers make it on any disk.
+// String is what the program is: "signed shim for x86_64".
+func (p EFIProgram) String() string {
+	words := []string{string(p.Kind)}
+	if p.Version != "" {
+		words = append(words, p.Version)
+	}
+	if p.Signed {
+		words = append([]string{"signed"}, words...)
+	}
+	if p.Arch != "" {
+		words = append(words, "for "+p.Arch)
+	}
+	return strings.Join(words, " ")
+}
+
+// efiUse is what a guest says about starting by UEFI whose EFI system partition
+// cannot be read.
 func efiUse(v View, f *Facts) []string {
 	var out []string
 	for _, m := range f.Mounts {
@@ -120,6 +178,26 @@ func efiUse(v View, f *Facts) []string {
 		}
 	}
 	return slices.Compact(out)
+}
+
+// Kinds of firmware, as libvirt calls them.
+const (
+	BIOS = "bios"
+	UEFI = "efi"
+)
+
+// Choose is the firmware that starts the guest where nothing but its disks tells
+// of it, and why: [BIOS], [UEFI], or neither when the disks can be started by none.
+func (f Firmware) Choose() (kind, why string) {
+	switch {
+	case f.BIOS && f.UEFI:
+		return BIOS, "the disks start by BIOS and by UEFI; BIOS needs nothing that is not on them"
+	case f.BIOS:
+		return BIOS, "the disks start by BIOS only"
+	case f.UEFI:
+		return UEFI, "the disks start by UEFI only"
+	}
+	return "", "no firmware can start the disks"
 }
 
 func splitLines(text string) []string { return strings.Split(text, "\n") }

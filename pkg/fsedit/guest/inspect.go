@@ -116,6 +116,10 @@ func (in *inspection) mount(root *candidate) *Tree {
 			mounted = append(mounted, Mounted{Path: mt.Path, Volume: mt.Volume, Open: s.opener()})
 		}
 	}
+	for _, mt := range in.unmountedESPs(mounted) {
+		in.facts.Mounts = append(in.facts.Mounts, mt)
+		mounted = append(mounted, Mounted{Path: mt.Path, Volume: mt.Volume, Open: in.source(mt.Volume).opener()})
+	}
 	return NewTree(mounted)
 }
 

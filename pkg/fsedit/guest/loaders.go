@@ -3,6 +3,9 @@ package guest
 import (
 	"path"
 	"slices"
+	"strings"
+
+	"github.com/vmconv/vmconv/pkg/fsedit/efi"
 )
 
 // loaderFile is where a boot loader keeps its configuration.
@@ -46,21 +49,26 @@ func bootEntries(r *entryReader, p, _ string) {
 			name = rest
 		}
 	}
-	r.loaderEntries(path.Dir(p)+"/entries", name, nil)
+	dir := path.Dir(p)
+	r.loaderEntries(dir+"/entries", name, nil)
+	if dir != "/boot/loader" { // of the extended partition (systemd-boot(7))
+		r.loaderEntries("/boot/loader/entries", name, nil)
+	}
 }
 
 // findLoaders finds every loader whose configuration is there, with its entries.
-func findLoaders(v View, limit int64, boot bootCode) (loaders []Loader, entries []bootEntry, warnings []string) {
+func findLoaders(v View, limit int64, boot bootCode, esps []ESP) (loaders []Loader, entries []bootEntry, warnings []string) {
 	loaders = []Loader{}
 	r := &entryReader{view: v, limit: limit}
+	started, more := startedByUEFI(esps)
 	seen := map[string]bool{}
-	for _, f := range loaderFiles {
+	for _, f := range append(more, loaderFiles...) {
 		real, err := v.Realpath(f.config)
 		if err != nil || !IsFile(v, real) || seen[real] || f.kind == "lilo" && boot.loader != "lilo" {
 			continue
 		}
 		seen[real] = true
-		l := Loader{Kind: f.kind, Config: real, Inputs: existing(v, f.inputs), Installed: f.kind == boot.loader}
+		l := Loader{Kind: f.kind, Config: real, Inputs: existing(v, f.inputs), Installed: f.kind == boot.loader || started[real]}
 		if env := path.Dir(real) + "/grubenv"; f.kind == "grub2" && IsFile(v, env) {
 			l.Env, _ = v.Realpath(env)
 		}
@@ -70,6 +78,28 @@ func findLoaders(v View, limit int64, boot bootCode) (loaders []Loader, entries 
 		loaders = append(loaders, l)
 	}
 	return loaders, preferDefault(r.entries), r.warnings
+}
+
+// startedByUEFI are the configurations that the programs of EFI system partitions
+// lead to; more are those among them that a loader keeps on the partition itself.
+func startedByUEFI(esps []ESP) (started map[string]bool, more []loaderFile) {
+	started = map[string]bool{}
+	for _, e := range esps {
+		for _, p := range e.Programs {
+			if len(p.Chain) == 0 || p.Broken != "" {
+				continue
+			}
+			last := p.Chain[len(p.Chain)-1]
+			if p.Kind == efi.SystemdBoot {
+				last = e.Path + "/loader/loader.conf"
+				more = append(more, loaderFile{"systemd-boot", last, bootInputs, bootEntries})
+			} else if strings.HasSuffix(last, ".cfg") {
+				more = append(more, loaderFile{"grub2", last, grubInputs, (*entryReader).grub2})
+			}
+			started[last] = true
+		}
+	}
+	return started, more
 }
 
 // preferDefault keeps one default of several loaders: the first one's, since the

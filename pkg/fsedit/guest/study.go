@@ -18,7 +18,8 @@ func (in *inspection) study(ctx context.Context, tree *Tree) error {
 		func() { f.OS = readOS(tree, limits.Text); readSystem(tree, limits.Text, &f.OS) },
 		func() {
 			var warnings []string
-			f.Loaders, entries, warnings = findLoaders(tree, limits.Text, boot)
+			f.Firmware.ESPs = in.findESPs(tree)
+			f.Loaders, entries, warnings = findLoaders(tree, limits.Text, boot, f.Firmware.ESPs)
 			f.Warnings = append(f.Warnings, warnings...)
 		},
 		func() { f.Kernels = findKernels(tree, limits.Text, entries) },
