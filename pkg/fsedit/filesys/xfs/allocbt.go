@@ -2,16 +2,47 @@ package xfs
 
 import "github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 
-// agTree is a walk through one of the B-trees of free space of an AG: by block
-// (bnobt) or by size (cntbt).
+// treeKind is what tells the B-trees of an AG apart.
+type treeKind struct {
+	name           string
+	magic4, magic5 uint32
+	record, key    int // bytes; the reverse map has two keys for each entry
+}
+
+var (
+	bnobt      = &treeKind{"free space by block", bnobtMagic4, bnobtMagic5, 8, 8}
+	cntbt      = &treeKind{"free space by size", cntbtMagic4, cntbtMagic5, 8, 8}
+	inobt      = &treeKind{"inodes", inobtMagic4, inobtMagic5, 16, 4}
+	finobt     = &treeKind{"free inodes", finobtMagic4, finobtMagic5, 16, 4}
+	rmapbt     = &treeKind{"reverse map", rmapMagic5, rmapMagic5, 24, 40}
+	refcountbt = &treeKind{"reference counts", refcMagic5, refcMagic5, 12, 4}
+)
+
+// room is the number of entries that a block has room for.
+func (k *treeKind) room(g *geometry, level int) int {
+	body := int(g.blockSize) - g.shortHeader()
+	if level == 0 {
+		return body / k.record
+	}
+	return body / (k.key + agPtrSize)
+}
+
+// shortHeader is the length of the header of a block of these trees.
+func (g *geometry) shortHeader() int {
+	if g.v5() {
+		return shortHeader5
+	}
+	return shortHeader4
+}
+
+// agTree is a walk through one of the B-trees of an AG.
 type agTree struct {
-	v      *volume
-	ag     uint32
-	name   string
-	magic4 uint32
-	magic5 uint32
-	visit  func(start, count uint32, at ondisk.Place) error
-	left   uint32 // blocks that it may still have
+	v     *volume
+	ag    uint32
+	kind  *treeKind
+	visit func(record []byte, at ondisk.Place) error
+	enter func(level int, agbno uint32, count int) // each block; may be nil
+	left  uint32                                   // blocks that it may still have
 }
 
 // walk visits the records below the block agbno, in order. Levels fall, and
@@ -21,29 +52,20 @@ func (t *agTree) walk(agbno uint32, level int) error {
 	if err != nil {
 		return err
 	}
-	header := shortHeader4
-	if t.v.v5() {
-		header = shortHeader5
-	}
-	body, count := p[header:], int(be.Uint16(p[6:]))
-	if level == 0 {
-		if count > len(body)/allocRecSize {
-			return at.Corrupt("%d records", count)
-		}
-		for i := range count {
-			r := body[i*allocRecSize:]
-			if err := t.visit(be.Uint32(r), be.Uint32(r[4:]), at); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	room := len(body) / (allocRecSize + 4)
-	if count == 0 || count > room {
+	body, count, room := p[t.v.shortHeader():], int(be.Uint16(p[6:])), t.kind.room(&t.v.geometry, level)
+	if count > room || count == 0 && level > 0 {
 		return at.Corrupt("%d of %d entries", count, room)
 	}
+	if t.enter != nil {
+		t.enter(level, agbno, count)
+	}
 	for i := range count {
-		if err := t.walk(be.Uint32(body[room*allocRecSize+i*4:]), level-1); err != nil {
+		if level == 0 {
+			err = t.visit(body[i*t.kind.record:][:t.kind.record], at)
+		} else {
+			err = t.walk(be.Uint32(body[room*t.kind.key+i*agPtrSize:]), level-1)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -51,7 +73,7 @@ func (t *agTree) walk(agbno uint32, level int) error {
 }
 
 func (t *agTree) block(agbno uint32, level int) ([]byte, ondisk.Place, error) {
-	at := ondisk.At(layer, t.name, ondisk.NoOffset).In("group %d", t.ag)
+	at := ondisk.At(layer, t.kind.name, ondisk.NoOffset).In("group %d", t.ag)
 	if agbno >= t.v.agSize(t.ag) {
 		return nil, at, at.Corrupt("block %d is outside the group", agbno)
 	}
@@ -60,14 +82,14 @@ func (t *agTree) block(agbno uint32, level int) ([]byte, ondisk.Place, error) {
 	}
 	t.left--
 	fsb := t.v.fsblock(t.ag, agbno)
-	at = ondisk.At(layer, t.name, t.v.byteOff(fsb)).In("group %d", t.ag)
+	at = ondisk.At(layer, t.kind.name, t.v.byteOff(fsb)).In("group %d", t.ag)
 	p, err := t.v.readBlocks(fsb, 1)
 	if err != nil {
 		return nil, at, err
 	}
-	magic := t.magic4
+	magic := t.kind.magic4
 	if t.v.v5() {
-		magic = t.magic5
+		magic = t.kind.magic5
 	}
 	if got := be.Uint32(p); got != magic {
 		return nil, at, at.Corrupt("magic %#08x", got)

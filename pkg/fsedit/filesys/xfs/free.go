@@ -57,8 +57,9 @@ func (f *freeList) group(ag uint32) error {
 	}
 	first, end, total, longest := len(f.out), uint32(0), uint64(0), uint32(0)
 	size := v.agSize(ag)
-	byStart := agTree{v: v, ag: ag, name: "free space by block", magic4: bnobtMagic4, magic5: bnobtMagic5, left: size}
-	byStart.visit = func(start, count uint32, at ondisk.Place) error {
+	byStart := agTree{v: v, ag: ag, kind: bnobt, left: size}
+	byStart.visit = func(record []byte, at ondisk.Place) error {
+		start, count := be.Uint32(record), be.Uint32(record[4:])
 		if count == 0 || start < end || start >= size || count > size-start {
 			return at.Corrupt("blocks %d+%d are out of order", start, count)
 		}
@@ -97,8 +98,9 @@ func (f *freeList) tree(t agTree, root, levels uint32, at ondisk.Place) error {
 func (f *freeList) bySize(ag uint32, h agf, records int, total uint64) error {
 	var last uint64
 	n, sum, size := 0, uint64(0), f.v.agSize(ag)
-	t := agTree{v: f.v, ag: ag, name: "free space by size", magic4: cntbtMagic4, magic5: cntbtMagic5, left: size}
-	t.visit = func(start, count uint32, at ondisk.Place) error {
+	t := agTree{v: f.v, ag: ag, kind: cntbt, left: size}
+	t.visit = func(record []byte, at ondisk.Place) error {
+		start, count := be.Uint32(record), be.Uint32(record[4:])
 		key := uint64(count)<<32 | uint64(start)
 		if key <= last {
 			return at.Corrupt("blocks %d+%d are out of order", start, count)

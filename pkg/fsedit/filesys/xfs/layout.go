@@ -176,10 +176,10 @@ const (
 	bmbtMagic4   = 0x424D4150 // "BMAP"
 	bmbtMagic5   = 0x424D4133 // "BMA3"
 
-	allocRecSize = 8  // start, length
-	bmbtRecSize  = 16 // packed extent
-	bmbtKeySize  = 8
-	bmbtPtrSize  = 8
+	agPtrSize   = 4
+	bmbtRecSize = 16 // packed extent
+	bmbtKeySize = 8
+	bmbtPtrSize = 8
 )
 
 // Inodes.

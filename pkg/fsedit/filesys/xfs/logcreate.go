@@ -24,7 +24,7 @@ func (r *logReplay) create(it *logItem) error {
 	}
 	p := make([]byte, int64(length)<<r.v.blockBits)
 	for i := range int(count) {
-		r.freshInode(p[i<<r.v.inodeBits:][:r.v.inodeSize], fsb<<r.v.inopBits+uint64(i), gen)
+		r.v.freshInode(p[i<<r.v.inodeBits:][:r.v.inodeSize], fsb<<r.v.inopBits+uint64(i), gen)
 	}
 	return r.store(p, off)
 }
@@ -53,15 +53,16 @@ func (r *logReplay) clusterSize() int64 {
 	return max(size, r.v.blockSize)
 }
 
-func (r *logReplay) freshInode(p []byte, num uint64, gen uint32) {
+// freshInode fills in an inode that was never in use.
+func (v *volume) freshInode(p []byte, num uint64, gen uint32) {
 	be.PutUint16(p, inodeMagic)
 	p[4] = 2
 	be.PutUint32(p[92:], gen)
 	be.PutUint32(p[inNextUnlinked:], nullAGIno)
-	if r.v.v5() {
+	if v.v5() {
 		p[4] = 3
 		be.PutUint64(p[inIno:], num)
-		copy(p[inUUID:], r.v.uuid[:])
+		copy(p[inUUID:], v.uuid[:])
 		inodeStamp.seal(p)
 	}
 }

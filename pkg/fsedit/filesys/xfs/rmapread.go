@@ -1,0 +1,117 @@
+package xfs
+
+import "github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+
+// reverse reads the reverse map. It and the free space are all of the AG, and what
+// it says of metadata is what is there.
+func (r *groupReader) reverse() error {
+	if !r.v.has(roCompat, frRmapbt) {
+		return nil
+	}
+	var files []rmap
+	own := map[uint64][]extent{ownAG: nil, ownInobt: nil, ownRefc: nil, ownInodes: nil}
+	cover := coverage{free: r.avail}
+	var last rmap
+	err := r.read(rmapbt, r.agf.Roots[2], r.agf.Levels[2], func(p []byte, at ondisk.Place) error {
+		m := decodeRmap(p)
+		at = at.In("blocks %d+%d", m.start, m.count)
+		if m.count == 0 || m.start >= r.size || m.count > r.size-m.start || last.count > 0 && byBlock(last, m) >= 0 {
+			return at.Corrupt("they are out of order")
+		}
+		last = m
+		if m.owner >= ownFirst && m.offset != 0 || m.offset&rmapBmbt != 0 && m.key()<<2 != 0 {
+			return at.Corrupt("owner %#x at %#x", m.owner, m.offset)
+		}
+		if _, special := own[m.owner]; special {
+			own[m.owner] = append(own[m.owner], extent{m.start, m.count})
+		} else if m.owner > ownFS || m.owner < ownFirst && !r.v.inodeOK(m.owner) {
+			return at.Corrupt("owner %#x", m.owner)
+		}
+		if !cover.add(extent{m.start, m.count}) {
+			return at.Corrupt("blocks before them are neither free nor in use, or both")
+		}
+		if m.owner != ownAG && m.owner != ownInobt && m.owner != ownRefc {
+			files = append(files, m)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !cover.done(r.size) {
+		return r.at(rmapbt.name).Corrupt("blocks at the end are neither free nor in use, or both")
+	}
+	r.rmaps = ofOwner(files)
+	return r.compareOwn(own)
+}
+
+// compareOwn compares what the reverse map says of metadata with what was found.
+func (r *groupReader) compareOwn(own map[uint64][]extent) error {
+	inodes, err := r.inodeBlocks()
+	if err != nil {
+		return err
+	}
+	for owner, want := range map[uint64][]extent{
+		ownAG:     append(blockRuns(r.agfl), r.runsOf(bnobt, cntbt, rmapbt)...),
+		ownInobt:  r.runsOf(inobt, finobt),
+		ownRefc:   r.runsOf(refcountbt),
+		ownInodes: inodes,
+	} {
+		a, ok := setOf(own[owner])
+		b, ok2 := setOf(want)
+		if !ok || !ok2 || !equalSets(a, b) {
+			return r.at(rmapbt.name).Corrupt("the blocks of owner %d are not those of metadata", int64(owner))
+		}
+	}
+	return nil
+}
+
+// runsOf are the blocks of trees, as they are.
+func (g *group) runsOf(kinds ...*treeKind) []extent {
+	var out []extent
+	for _, k := range kinds {
+		if t := g.trees[k]; t != nil {
+			out = append(out, blockRuns(t.blocks())...)
+		}
+	}
+	return out
+}
+
+func equalSets(a, b extents) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// coverage goes through an AG: each block must be free or in use.
+type coverage struct {
+	free extents
+	next uint32 // all before it is accounted for
+}
+
+// add takes the next run in use, which may lie over earlier ones.
+func (c *coverage) add(e extent) bool {
+	if len(c.free) > 0 && c.free[0].start == c.next && e.start > c.next {
+		c.next = c.free[0].end()
+		c.free = c.free[1:]
+	}
+	if e.start > c.next || len(c.free) > 0 && e.end() > c.free[0].start {
+		return false
+	}
+	c.next = max(c.next, e.end())
+	return true
+}
+
+func (c *coverage) done(size uint32) bool {
+	if len(c.free) > 0 && c.free[0].start == c.next {
+		c.next = c.free[0].end()
+		c.free = c.free[1:]
+	}
+	return c.next == size && len(c.free) == 0
+}
