@@ -17,8 +17,9 @@ type imageFlags struct {
 	machine  string   // --vm
 	disk     int      // --disk, from 1; 0 is the only one
 	mounts   []string // -m
-	external bool     // --allow-external
-	spool    string   // folder for streams; "" where big temporary files go
+	keys     keyFlags
+	external bool   // --allow-external
+	spool    string // folder for streams; "" where big temporary files go
 }
 
 func (f *imageFlags) register(set *pflag.FlagSet) {
@@ -27,6 +28,7 @@ func (f *imageFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.root, "root", "", "which system, by its root's `DEV` or UUID, where a disk holds several")
 	f.registerMachine(set)
 	set.StringArrayVarP(&f.mounts, "mount", "m", nil, "use filesystem `DEV[:/MNT]` and look for no system")
+	f.keys.register(set)
 	f.registerExternal(set)
 }
 

@@ -191,6 +191,9 @@ func (a *app) convertMachine(ctx context.Context, f *convertFlags, targets []tar
 	if f.inPlace {
 		mode = readWrite
 	}
+	if _, err := a.keyring(ctx, &f.image.keys); err != nil {
+		return err
+	}
 	s, err := a.openDisks(ctx, &f.image, paths, mode)
 	if err != nil {
 		return err
@@ -276,7 +279,7 @@ func (a *app) placeOutputs(f *convertFlags, targets []target.Target, s *session,
 func (a *app) request(f *convertFlags, targets []target.Target, s *session) convert.Request {
 	req := convert.Request{
 		Targets: targets, Root: f.image.root, InPlace: f.inPlace, Accept: f.accept,
-		Layer: f.overlay,
+		Layer: f.overlay, Keys: a.ring,
 		Watch: a.ui.observer(), Now: sourceDateEpoch(a.lookup),
 	}
 	switch {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -81,6 +82,9 @@ func parseCopy(f *cpFlags, args []string) (copyJob, error) {
 			return c, usagef("one image at a time: %s or %s", c.disks[0], image)
 		}
 		guests, paths = append(guests, isGuest), append(paths, p)
+	}
+	if f.image.keys.fromStdin && slices.Contains(args[:len(args)-1], "-") {
+		return c, usagef("--keys-from-stdin: stdin is a file already; give a key by --key")
 	}
 	last := len(args) - 1
 	c.into, c.sources, c.to = guests[last], paths[:last], paths[last]

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/vmconv/vmconv/pkg/fsedit/volume"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -70,11 +71,14 @@ func exitCode(err error) int {
 
 // hint is what to do about an error, where that can be said in general.
 func hint(err error) string {
+	var locked *volume.KeyError
 	switch {
+	case errors.As(err, &locked):
+		return fmt.Sprintf("give its key: --key %s:key:PASSPHRASE or --key %[1]s:file:PATH", locked.ID)
 	case errors.Is(err, ondisk.ErrInUse):
 		return "shut the guest down, or wait, and run it again"
 	case errors.Is(err, ondisk.ErrEncrypted):
-		return "unlock it first; encrypted disks are not supported yet"
+		return "decrypt it first: this kind of encryption cannot be opened yet"
 	case errors.Is(err, fs.ErrPermission):
 		return "check the permissions of the file and of its folder"
 	case errors.Is(err, fs.ErrExist):

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vmconv/vmconv/pkg/fsedit/volume"
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/formats"
 )
@@ -26,6 +27,7 @@ type app struct {
 	environment
 	ui       *ui
 	registry *imagefmt.Registry
+	ring     *volume.Keyring // see keyring
 }
 
 // run is the whole program but for os.Exit.
@@ -122,7 +124,7 @@ guest code. The source is never written.`,
 	root.Flags().BoolVarP(&printVersion, "version", "V", false, "print the version")
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	root.AddCommand(
-		newConvert(a), newInspect(a), newCat(a), newLs(a), newCp(a), newTarOut(a), newEdit(a),
+		newConvert(a), newInspect(a), newCat(a), newLs(a), newCp(a), newTarOut(a), newTarIn(a), newEdit(a),
 		newInfo(a), newMap(a), newCheck(a), newCompare(a), newMeasure(a), newFormats(a), newTargets(a), newVersion(a),
 	)
 	return root

@@ -288,11 +288,15 @@ func (a *app) openMachine(ctx context.Context, f *imageFlags, paths []string, mo
 }
 
 func (a *app) openMachineAt(ctx context.Context, f *imageFlags, paths []string, mode access, level guest.Level) (*guestSession, error) {
+	ring, err := a.keyring(ctx, &f.keys)
+	if err != nil {
+		return nil, err
+	}
 	s, err := a.openDisks(ctx, f, paths, mode)
 	if err != nil {
 		return nil, err
 	}
-	m, err := fsedit.Open(ctx, s.devices(), fsedit.Options{Root: f.root, Mounts: f.mounts, Level: level})
+	m, err := fsedit.Open(ctx, s.devices(), fsedit.Options{Root: f.root, Mounts: f.mounts, Level: level, Keys: ring})
 	if err != nil {
 		s.Close()
 		return nil, fmt.Errorf("%s: %w", paths[0], err)

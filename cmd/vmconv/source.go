@@ -28,6 +28,9 @@ const maxWrappers = 2
 // that a guest may have forged do not decide, only the file's name does. named
 // is the file that the user named; it is closed already when it was unpacked.
 func (a *app) openSource(ctx context.Context, f *imageFlags, path string) (src, named imagefmt.Source, err error) {
+	if path == stdinName && f.keys.fromStdin {
+		return nil, nil, usagef("--keys-from-stdin: stdin is the image already; give a key by --key")
+	}
 	if path == stdinName {
 		src, err = a.spool(ctx, f, a.stdin, "stdin")
 	} else {

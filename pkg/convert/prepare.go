@@ -2,6 +2,7 @@ package convert
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/vmconv/vmconv/pkg/fsedit/bootcheck"
 	"github.com/vmconv/vmconv/pkg/fsedit/edit"
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
+	"github.com/vmconv/vmconv/pkg/fsedit/volume"
 	"github.com/vmconv/vmconv/pkg/imagefmt"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
@@ -37,6 +39,7 @@ type Request struct {
 	Layer   bool     // the outputs lie over the sources: nothing is dropped
 	Accept  []string // ids of required checks that may fail
 	Now     time.Time
+	Keys    *volume.Keyring
 	Limits  ondisk.Limits
 	Watch   ondisk.Observer
 }
@@ -93,7 +96,7 @@ func (p *Prepared) open(ctx context.Context, level guest.Level) (*fsedit.Machine
 	for i, d := range p.Request.Disks {
 		devices[i] = d.Overlay
 	}
-	return fsedit.Open(ctx, devices, fsedit.Options{Root: p.Request.Root, Level: level, Limits: p.Request.Limits})
+	return fsedit.Open(ctx, devices, fsedit.Options{Root: p.Request.Root, Level: level, Keys: p.Request.Keys, Limits: p.Request.Limits})
 }
 
 // edit plans all changes on a staged tree and applies them to the overlays.
@@ -104,6 +107,9 @@ func (p *Prepared) edit(ctx context.Context) error {
 	}
 	if m.Facts.Root == "" {
 		_, why := m.Tree.Stat("/")
+		if errors.Is(why, ondisk.ErrEncrypted) {
+			return fmt.Errorf("%s cannot be made to start on a target: %w", p.Request.Disks[0].Name, why)
+		}
 		return ondisk.Because(ondisk.ErrUnsupported, "%s cannot be made to start on a target: %v", p.Request.Disks[0].Name, why)
 	}
 	p.Before = m.Facts

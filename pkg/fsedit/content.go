@@ -6,6 +6,7 @@ import (
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/drivers"
+	"github.com/vmconv/vmconv/pkg/fsedit/volume"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
@@ -36,9 +37,13 @@ func (c *content) open() (filesys.Volume, filesys.FS, error) {
 	return c.volume, c.fs, c.err
 }
 
-func (c *content) unopenable(id string) error {
-	if !c.Known() {
-		return ondisk.Because(ondisk.ErrFormat, "%s holds nothing that is known", id)
+// unopenable is why there is no driver for what v holds.
+func (c *content) unopenable(v volume.Volume) error {
+	switch {
+	case v.Locked != nil:
+		return v.Locked
+	case !c.Known():
+		return ondisk.Because(ondisk.ErrFormat, "%s holds nothing that is known", v.ID)
 	}
-	return ondisk.Because(ondisk.ErrUnsupported, "%s holds %s, which cannot be opened yet", id, c.Type)
+	return ondisk.Because(ondisk.ErrUnsupported, "%s holds %s, which cannot be opened yet", v.ID, c.Type)
 }

@@ -151,14 +151,15 @@ func (m *Machine) mount(specs []string) (*guest.Tree, error) {
 		}
 		c := m.contents[i]
 		if c.Driver == nil {
-			return nil, c.unopenable(m.Volumes[i].ID)
+			return nil, c.unopenable(m.Volumes[i])
 		}
 		mounted = append(mounted, guest.Mounted{Path: at, Volume: m.Volumes[i].ID, Open: c.open})
 	}
 	return guest.NewTree(mounted), nil
 }
 
-// find is the index of the volume that a name of the user means.
+// find is the index of the volume that a name of the user means: of an encrypted one
+// that is open, what is in it.
 func (m *Machine) find(name string) (int, error) {
 	ids := []string{strings.TrimPrefix(name, "/dev/")}
 	if _, ok := m.Volume(ids[0]); !ok {
@@ -170,10 +171,14 @@ func (m *Machine) find(name string) (int, error) {
 	if len(ids) > 1 {
 		return 0, ondisk.Because(ondisk.ErrAmbiguous, "%s is on several volumes: %s", name, strings.Join(ids, ", "))
 	}
+	found := -1
 	for i, v := range m.Volumes {
-		if len(ids) == 1 && v.ID == ids[0] {
-			return i, nil
+		if len(ids) == 1 && (v.ID == ids[0] || v.Kind == luks.Mapper{}.Name() && v.Parent == ids[0]) {
+			found = i
 		}
+	}
+	if found >= 0 {
+		return found, nil
 	}
 	return 0, ondisk.Because(fs.ErrNotExist, "no volume %s on these disks", name)
 }
@@ -195,7 +200,7 @@ func (m *Machine) Filesystem(id string) (filesys.Volume, error) {
 		return nil, err
 	}
 	if m.contents[i].Driver == nil {
-		return nil, m.contents[i].unopenable(m.Volumes[i].ID)
+		return nil, m.contents[i].unopenable(m.Volumes[i])
 	}
 	v, _, err := m.contents[i].open()
 	if v != nil {

@@ -107,6 +107,7 @@ func (in *inspection) source(id string) *Source {
 
 // mount joins the filesystems that fstab names over the root.
 func (in *inspection) mount(root *candidate) *Tree {
+	in.nameOpened(root.view)
 	m := resolveFstab(root.fstab, in.devices, root.source.Volume.ID)
 	in.facts.Mounts, in.facts.Swaps = m.mounts, m.swaps
 	in.facts.Warnings = append(in.facts.Warnings, m.warnings...)
@@ -114,6 +115,8 @@ func (in *inspection) mount(root *candidate) *Tree {
 	for _, mt := range m.mounts {
 		if s := in.source(mt.Volume); s != nil {
 			mounted = append(mounted, Mounted{Path: mt.Path, Volume: mt.Volume, Open: s.opener()})
+		} else if why := in.locked(); why != nil && mt.expected() {
+			mounted = append(mounted, Mounted{Path: mt.Path, Open: func() (filesys.Volume, filesys.FS, error) { return nil, nil, why }})
 		}
 	}
 	for _, mt := range in.unmountedESPs(mounted) {
@@ -133,6 +136,9 @@ func (s *Source) opener() func() (filesys.Volume, filesys.FS, error) {
 
 // unreadable is why a source without a driver cannot be opened.
 func (s *Source) unreadable() error {
+	if s.Volume.Locked != nil {
+		return s.Volume.Locked
+	}
 	switch s.Ident.Type {
 	case "":
 		return ondisk.Because(ondisk.ErrFormat, "%s holds nothing that is known", s.Volume.ID)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 )
 
 // mounting turns the entries of fstab into mounts.
@@ -146,4 +147,10 @@ func (m *mounting) order() {
 		root.Volume = m.root.Volume
 	}
 	m.mounts = slices.Insert(m.mounts, 0, root)
+}
+
+// expected reports whether a system does not start without the mount.
+func (m Mount) expected() bool {
+	options := strings.Split(m.Options, ",")
+	return !slices.Contains(options, "noauto") && !slices.Contains(options, "nofail")
 }

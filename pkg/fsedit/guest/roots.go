@@ -61,7 +61,7 @@ func (in *inspection) namedRoot() (*candidate, error) {
 	case len(ids) > 1:
 		return nil, ondisk.Because(ondisk.ErrAmbiguous, "%s is on several volumes: %s", in.opts.Root, strings.Join(ids, ", "))
 	}
-	s := in.source(ids[0])
+	s := in.source(in.openedOn(ids[0]))
 	if s.Open == nil {
 		return nil, s.unreadable()
 	}
@@ -210,7 +210,7 @@ func (in *inspection) noSystem() error {
 	causes := slices.Concat(in.named, in.unread)
 	for i := range in.sources {
 		s := &in.sources[i]
-		if s.Open == nil && s.Ident.Type != "" {
+		if v := s.Volume; s.Open == nil && (s.Ident.Type != "" || v.Locked != nil) && in.openedOn(v.ID) == v.ID {
 			causes = append(causes, s.unreadable())
 		}
 	}

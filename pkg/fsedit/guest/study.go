@@ -76,8 +76,12 @@ func (in *inspection) openAll() {
 	for i := range in.facts.Filesystems {
 		f := &in.facts.Filesystems[i]
 		s := in.source(f.Volume)
+		f.Layers = in.layers(f.Volume)
 		if s.Open == nil {
 			f.ReadOnly = f.Type + " cannot be opened yet"
+			if s.Volume.Locked != nil {
+				f.ReadOnly = s.Volume.Locked.Error()
+			}
 			continue
 		}
 		v, _, err := s.Open()
@@ -87,7 +91,7 @@ func (in *inspection) openAll() {
 			continue
 		}
 		info := v.Info()
-		f.ReadOnly = info.ReadOnly
+		f.ReadOnly, f.Features, f.Replayed = info.ReadOnly, info.Features, info.Replayed
 		for _, n := range info.Notices {
 			if n == swap.Hibernated {
 				in.facts.Hibernated = f.Volume
