@@ -10,10 +10,11 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"time"
+	"sync"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 	"github.com/vmconv/vmconv/pkg/imagefmt/osfile"
 )
 
@@ -24,7 +25,10 @@ func (a *app) copyIn(ctx context.Context, f *cpFlags, c copyJob) error {
 		return err
 	}
 	defer m.Close()
-	in := inward{ctx: ctx, tree: m.Tree, now: time.Now(), editors: map[filesys.Volume]filesys.Editor{}, links: map[[2]uint64]placed{}}
+	in := inward{ctx: ctx, tree: m.Tree, editors: newEditors(m.Tree), links: map[[2]uint64]placed{}}
+	in.ownerless = sync.OnceFunc(func() {
+		a.ui.warn(c.to, "owner", "the filesystem keeps no owners: all files are root's there")
+	})
 	defer in.close()
 	to, isDir, err := in.destination(c)
 	if err != nil {
@@ -44,7 +48,7 @@ func (a *app) copyIn(ctx context.Context, f *cpFlags, c copyJob) error {
 			return err
 		}
 	}
-	if err := in.commit(); err != nil {
+	if err := in.editors.commit(ctx); err != nil {
 		return err
 	}
 	return m.commit(ctx, a.ui.observer())
@@ -52,19 +56,13 @@ func (a *app) copyIn(ctx context.Context, f *cpFlags, c copyJob) error {
 
 // inward copies host files into a guest's filesystems, each by its own editor.
 type inward struct {
-	ctx     context.Context
-	tree    *guest.Tree
-	now     time.Time
-	host    osfile.Contents
-	spills  []*osfile.Spill // of stdin
-	editors map[filesys.Volume]filesys.Editor
-	links   map[[2]uint64]placed // host files with several names, by device and inode
-}
-
-// placed is an object of the guest.
-type placed struct {
-	editor filesys.Editor
-	node   filesys.Node
+	ctx       context.Context
+	tree      *guest.Tree
+	editors   editors
+	host      osfile.Contents
+	spills    []*osfile.Spill      // of stdin
+	links     map[[2]uint64]placed // host files with several names, by device and inode
+	ownerless func()               // warns, once, that owners are lost
 }
 
 // destination resolves the last argument: the folder that the files go into, or
@@ -82,16 +80,9 @@ func (in *inward) destination(c copyJob) (to string, isDir bool, err error) {
 
 // at is the editor and the directory node that a guest path lies in.
 func (in *inward) at(guestPath string) (filesys.Editor, filesys.Node, string, error) {
-	place, err := in.tree.Place(guestPath)
+	ed, place, err := in.editors.of(guestPath)
 	if err != nil {
 		return nil, 0, "", err
-	}
-	ed := in.editors[place.Volume]
-	if ed == nil {
-		if ed, err = place.Volume.Edit(filesys.EditOptions{Now: in.now}); err != nil {
-			return nil, 0, "", fmt.Errorf("filesystem on %s: %w", place.Mount, err)
-		}
-		in.editors[place.Volume] = ed
 	}
 	dir, base := path.Split(place.Path)
 	node := ed.Root()
@@ -129,7 +120,7 @@ func (in *inward) copy(src, dst string, info fs.FileInfo) error {
 	st, _ := osfile.StatOf(info)
 	id := [2]uint64{st.Dev, st.Ino}
 	if first, ok := in.links[id]; ok && first.editor == ed && st.Nlink > 1 && !info.IsDir() {
-		if err := in.clear(ed, dir, name); err != nil {
+		if err := clearName(ed, dir, name); err != nil {
 			return fmt.Errorf("%s: %w", dst, err)
 		}
 		return ed.Link(first.node, dir, name)
@@ -166,7 +157,7 @@ func (in *inward) object(ed filesys.Editor, dir filesys.Node, name, src string, 
 	case info.IsDir() && old.Mode != 0:
 		return 0, filesys.ErrNotDir
 	}
-	if err := in.clear(ed, dir, name); err != nil {
+	if err := clearName(ed, dir, name); err != nil {
 		return 0, err
 	}
 	switch info.Mode().Type() {
@@ -186,27 +177,6 @@ func (in *inward) object(ed filesys.Editor, dir filesys.Node, name, src string, 
 		return node, ed.WriteFile(node, in.host.Device(src, info.Size()))
 	}
 	return ed.Mknod(dir, name, attr, st.Major, st.Minor)
-}
-
-// existing is what has the name now; the zero Attr when nothing has.
-func existing(ed filesys.Editor, dir filesys.Node, name string) (filesys.Attr, error) {
-	node, err := ed.Lookup(dir, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return filesys.Attr{}, nil
-	}
-	if err != nil {
-		return filesys.Attr{}, err
-	}
-	return ed.Attr(node)
-}
-
-// clear frees a name that a file or link may have.
-func (in *inward) clear(ed filesys.Editor, dir filesys.Node, name string) error {
-	err := ed.Remove(dir, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 func (in *inward) children(src, dst string) error {
@@ -236,7 +206,13 @@ func (in *inward) stamp(ed filesys.Editor, node filesys.Node, info fs.FileInfo, 
 	if info.Mode()&fs.ModeSymlink == 0 {
 		set.Mode = &mode
 	}
-	return ed.SetAttr(node, set)
+	err := ed.SetAttr(node, set)
+	if errors.Is(err, ondisk.ErrUnsupported) { // FAT
+		in.ownerless()
+		set.UID, set.GID = nil, nil
+		err = ed.SetAttr(node, set)
+	}
+	return err
 }
 
 // stdin makes a file of what is read. A temporary file keeps it: nobody knows
@@ -268,19 +244,8 @@ func (in *inward) stdin(r io.Reader, dst string, isDir bool) error {
 	return ed.WriteFile(node, io.NewSectionReader(spill, 0, size))
 }
 
-func (in *inward) commit() error {
-	for _, ed := range in.editors {
-		if err := ed.Commit(in.ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (in *inward) close() {
-	for _, ed := range in.editors {
-		ed.Abort() // does nothing after Commit
-	}
+	in.editors.abort()
 	in.host.Close()
 	for _, f := range in.spills {
 		f.Close()

@@ -78,3 +78,53 @@ func readString(t *testing.T, path string) string {
 	return string(p)
 }
 
+// TestTarIn unpacks the archive of a tree of every kind into an empty filesystem.
+// e2fsck and GNU tar find nothing, and the tree is the same. It needs root.
+func TestTarIn(t *testing.T) {
+	testtool.Need(t, "tar", "zstd", "mke2fs", "e2fsck", "mount")
+	mkfs := []string{"mke2fs", "-q", "-F", "-t", "ext4", "-I", "512", "-N", "20000"}
+	img := everyKind(t, mkfs, 400<<20, fsedittest.Populate{Entries: 300})
+	archive := filepath.Join(t.TempDir(), "tar")
+	command(t, "tar-out", "-m", "/dev/sda", img, "/", "-o", archive)
+	dir, unmount := fsedittest.Mount(t, img, "ro")
+	want := fsedittest.ReadHost(t, dir)
+	old := filepath.Join(t.TempDir(), "old.tar") // what GNU tar makes of its own accord
+	runTar(t, "-czSf", old, "-C", dir, "--format=gnu", "--no-xattrs", "--no-acls", "--exclude=socket", ".")
+	unmount()
+
+	out := fsedittest.NewImage(t, 400<<20)
+	testtool.Run(t, mkfs[0], append(mkfs[1:], out)...)
+	testtool.Run(t, "zstd", "-q", archive)
+	command(t, "tar-in", "-m", "/dev/sda", out, "/", archive+".zst")
+	checkUnpacked(t, out, archive, want, fsedittest.Ignore{Path: noSockets, Blocks: true})
+	// Once more, over what is there.
+	command(t, "tar-in", "-m", "/dev/sda", out, "/", archive)
+	checkUnpacked(t, out, archive, want, fsedittest.Ignore{Path: noSockets, Blocks: true})
+
+	out = fsedittest.NewImage(t, 400<<20)
+	testtool.Run(t, mkfs[0], append(mkfs[1:], out)...)
+	command(t, "tar-in", "-m", "/dev/sda", out, "/", old)
+	fsedittest.CheckExt(t, out)
+	dir, unmount = fsedittest.Mount(t, out, "ro")
+	got := fsedittest.ReadHost(t, dir)
+	unmount()
+	for p, e := range want { // the format keeps no attributes and whole seconds
+		e.Mtime, e.Xattrs = e.MtimeSec, nil
+		want[p] = e
+	}
+	for p, e := range got {
+		e.Mtime = e.MtimeSec
+		got[p] = e
+	}
+	fsedittest.Compare(t, want, got, fsedittest.Ignore{Path: noSockets, Blocks: true})
+}
+
+func checkUnpacked(t *testing.T, img, archive string, want fsedittest.Tree, ign fsedittest.Ignore) {
+	t.Helper()
+	fsedittest.CheckExt(t, img)
+	dir, unmount := fsedittest.Mount(t, img, "ro")
+	runTar(t, "-df", archive, "-C", dir)
+	got := fsedittest.ReadHost(t, dir)
+	unmount()
+	fsedittest.Compare(t, want, got, ign)
+}
