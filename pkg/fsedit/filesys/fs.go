@@ -66,10 +66,10 @@ const (
 	NoCow
 )
 
-// Space is the room in a filesystem.
+// Space is the room in a filesystem, as statfs(2) tells it of a read-only mount.
 type Space struct {
 	BlockSize   int64 // bytes
-	Blocks      int64 // of BlockSize
+	Blocks      int64 // of BlockSize, less what the filesystem needs for itself
 	FreeBlocks  int64
 	AvailBlocks int64 // FreeBlocks less what is reserved for root
 	Inodes      int64 // 0 where inodes are not counted

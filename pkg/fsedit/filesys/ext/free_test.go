@@ -80,8 +80,12 @@ func TestFreeExtents(t *testing.T) {
 
 func checkSpace(t *testing.T, got filesys.Space, st unix.Statfs_t) {
 	t.Helper()
-	if got.BlockSize != st.Bsize || got.FreeBlocks != int64(st.Bfree) || got.Inodes != int64(st.Files) || got.FreeInodes != int64(st.Ffree) {
-		t.Errorf("space %+v, the kernel has %+v", got, st)
+	want := filesys.Space{
+		BlockSize: st.Bsize, Blocks: int64(st.Blocks), FreeBlocks: int64(st.Bfree), AvailBlocks: int64(st.Bavail),
+		Inodes: int64(st.Files), FreeInodes: int64(st.Ffree),
+	}
+	if got != want {
+		t.Errorf("space %+v, the kernel has %+v", got, want)
 	}
 }
 

@@ -109,17 +109,3 @@ func (v *volume) Root(subvolume string) (filesys.FS, error) {
 	}
 	return &tree{v}, nil
 }
-
-func (v *volume) Space() filesys.Space {
-	s := v.super()
-	free := s.freeBlocks()
-	reserved := s.reservedBlocks()
-	return filesys.Space{
-		BlockSize:   v.blockSize,
-		Blocks:      int64(v.blockCount),
-		FreeBlocks:  int64(min(free, v.blockCount)),
-		AvailBlocks: max(0, int64(min(free, v.blockCount))-int64(min(reserved, v.blockCount))),
-		Inodes:      int64(v.inodeCount),
-		FreeInodes:  int64(min(s.FreeInodes, v.inodeCount)),
-	}
-}

@@ -122,9 +122,8 @@ func (v *volume) Root(subvolume string) (filesys.FS, error) {
 // Space counts the free clusters; the hint of FAT32 is not believed.
 func (v *volume) Space() filesys.Space {
 	s := filesys.Space{BlockSize: v.clusterSize, Blocks: int64(v.clusters)}
-	if a, err := v.audit(context.Background()); err == nil {
-		s.FreeBlocks = int64(a.free)
-		s.AvailBlocks = s.FreeBlocks
+	if free, err := v.freeClusters(context.Background()); err == nil {
+		s.FreeBlocks, s.AvailBlocks = int64(free), int64(free)
 	}
 	return s
 }

@@ -44,24 +44,41 @@ func (v *volume) stateNotices() []string {
 	return out
 }
 
-// Space is what df(1) shows: inodes are made when they are needed, so that
-// their number follows from the free blocks.
+// Space is what df(1) shows of a read-only mount. One that is written to reserves
+// more blocks for itself. Inodes are made when they are needed, so that their
+// number follows from the free blocks.
 func (v *volume) Space() filesys.Space {
 	s := v.super
 	blocks := int64(v.blockCount)
 	free := int64(min(s.FDBlocks, v.blockCount))
+	free = max(0, free-8*int64(v.agCount)) // kept to split B-trees: XFS_ALLOCBT_AGFL_RESERVE + 4 in each group
 	total := s.ICount + uint64(free)<<v.inopBits
-	if limit := v.blockCount / 100 * uint64(s.IMaxPct) << v.inopBits; limit != 0 {
+	if limit := v.mostInodes(); limit != 0 {
 		total = min(total, limit)
 	}
-	used := s.ICount - min(s.ICount, s.IFree)
-	total = max(total, used)
+	total = max(total, s.ICount)
+	if s.LogStart != 0 {
+		blocks -= min(blocks, int64(s.LogBlocks))
+	}
 	return filesys.Space{
 		BlockSize:   v.blockSize,
-		Blocks:      blocks - min(blocks, int64(s.LogBlocks)),
+		Blocks:      blocks,
 		FreeBlocks:  free,
-		AvailBlocks: max(0, free-8*int64(v.agCount)), // what the kernel keeps to split B-trees
+		AvailBlocks: free,
 		Inodes:      int64(min(total, 1<<62)),
-		FreeInodes:  int64(min(total-used, 1<<62)),
+		FreeInodes:  int64(min(total-(s.ICount-min(s.ICount, s.IFree)), 1<<62)),
 	}
+}
+
+// mostInodes is how many inodes the share of the space that they may take holds:
+// whole chunks of 64. 0 is no limit.
+func (v *volume) mostInodes() uint64 {
+	s := v.super
+	if s.IMaxPct == 0 {
+		return 0
+	}
+	const chunk = 64
+	perChunk := max(1, chunk>>v.inopBits) // blocks
+	blocks := v.blockCount * uint64(s.IMaxPct) / 100
+	return blocks / uint64(perChunk) * uint64(perChunk) << v.inopBits
 }
