@@ -23,6 +23,7 @@ type Row struct {
 func Check(ctx context.Context, view guest.View, job edit.Job) ([]Row, error) {
 	c := &checker{job: job, view: view, facts: job.Facts, needs: job.Needs, limits: job.Limits.OrDefault()}
 	c.loader()
+	c.grub()
 	for _, k := range c.facts.Kernels {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -32,6 +33,7 @@ func Check(ctx context.Context, view guest.View, job edit.Job) ([]Row, error) {
 	if len(c.facts.Kernels) == 0 {
 		c.add("kernel", "a kernel is installed", false, true, "none was found")
 	}
+	c.lvm()
 	c.mounts()
 	return c.rows, nil
 }

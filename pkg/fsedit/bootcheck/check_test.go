@@ -3,6 +3,7 @@ package bootcheck
 import (
 	"bytes"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,26 +16,34 @@ import (
 
 const version = "6.1.0"
 
-// image is an initramfs with the given modules below its index.
+// image is an initramfs with files: modules below its index, or with a path.
 func image(t *testing.T, files map[string]string) string {
 	t.Helper()
 	var out bytes.Buffer
 	w := cpio.NewWriter(&out)
-	for _, dir := range []string{"lib", "lib/modules", "lib/modules/" + version} {
-		if err := w.Add(cpio.Header{Name: dir, Mode: cpio.TypeDir | 0o755}, nil); err != nil {
-			t.Fatal(err)
+	made := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		p := "lib/modules/" + version + "/" + name
+		if strings.HasPrefix(name, "/") {
+			p = name[1:]
 		}
-	}
-	for name, content := range files {
-		h := cpio.Header{Name: "lib/modules/" + version + "/" + name, Mode: cpio.TypeRegular | 0o644}
-		if err := w.Add(h, []byte(content)); err != nil {
-			t.Fatal(err)
+		for i, c := range p {
+			if dir := p[:i]; c == '/' && !made[dir] {
+				made[dir] = true
+				must(t, w.Add(cpio.Header{Name: dir, Mode: cpio.TypeDir | 0o755}, nil))
+			}
 		}
+		must(t, w.Add(cpio.Header{Name: p, Mode: cpio.TypeRegular | 0o644}, []byte(files[name])))
 	}
-	if err := w.Close(); err != nil {
+	must(t, w.Close())
+	return out.String()
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return out.String()
 }
 
 type system struct {

@@ -64,6 +64,7 @@ func (c *checker) initramfs(k guest.Kernel, required bool) {
 	}
 	c.list("drivers:"+k.Version, "the target's drivers load before the root is mounted", required, found.words(), missing)
 	c.aliases(k, have, required)
+	c.stack(k, have, required)
 	c.filesystem(k, have, required)
 }
 
@@ -145,13 +146,34 @@ func (c *checker) filesystem(k guest.Kernel, have *edit.DriverSet, required bool
 	if kind == "" {
 		return
 	}
+	id, text := "rootfs:"+k.Version, "the root filesystem can be mounted"
 	for _, module := range candidates {
-		if where := have.Find(module); where != "" {
-			c.add("rootfs:"+k.Version, "the root filesystem can be mounted", true, required, "%s %s", module, where)
+		where := have.Find(module)
+		if where == "" {
+			continue
+		}
+		if sum, needed := checksums[kind]; needed && !have.Provides(sum) {
+			c.add(id, text, false, required, "%s %s, but nothing there computes its checksums (%s)", module, where, sum)
 			return
 		}
+		c.add(id, text, true, required, "%s%s %s", module, c.on(c.facts.Root), where)
+		return
 	}
-	c.add("rootfs:"+k.Version, "the root filesystem can be mounted", false, required, "no driver for %s", kind)
+	c.add(id, text, false, required, "no driver for %s", kind)
+}
+
+// checksums are what drivers of filesystems ask the kernel's cryptography for
+// when they mount.
+var checksums = map[string]string{"xfs": "crc32c", "ext4": "crc32c", "btrfs": "crc32c"}
+
+// on says what volume a filesystem is on, where that is no partition.
+func (c *checker) on(volume string) string {
+	for _, f := range c.facts.Filesystems {
+		if f.Volume == volume && len(f.Layers) > 0 {
+			return " for " + volume
+		}
+	}
+	return ""
 }
 
 // console: messages of the start can be seen. A screen is one too.

@@ -23,7 +23,7 @@ func (c *checker) root(k guest.Kernel, required bool) {
 	}
 	found := edit.Resolve(c.facts, c.needs, spec)
 	switch {
-	case found == nil && mapped(spec):
+	case found == nil && mapped(spec) && !c.onLVM(c.facts.Root):
 		c.add(id, text, true, required, "%s is found by name", spec)
 	case found == nil:
 		c.add(id, text, false, required, "%s is not there on the target", spec)
@@ -34,6 +34,16 @@ func (c *checker) root(k guest.Kernel, required bool) {
 	default:
 		c.add(id, text, true, required, "%s is %s", spec, found.Volume)
 	}
+}
+
+// onLVM reports whether a volume is a logical volume, whose names are known.
+func (c *checker) onLVM(volume string) bool {
+	for _, f := range c.facts.Filesystems {
+		if f.Volume == volume && len(f.Layers) > 0 {
+			return f.Layers[0].Kind == "lvm"
+		}
+	}
+	return false
 }
 
 // mapped are names that do not depend on the disks' bus.

@@ -12,6 +12,7 @@ import (
 func All() []Edit {
 	return []Edit{
 		devices{},
+		lvm{},
 		uefi{},
 		grub2{},
 		console{},

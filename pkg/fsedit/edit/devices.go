@@ -87,21 +87,24 @@ func resumeLine(text []byte, rename func(line int, spec string) string) []byte {
 // mdadm: a DEVICE line that lists disks is where mdadm.conf(5) looks for
 // members; "partitions" looks everywhere. Arrays are known by UUID.
 func (e devices) mdadm(s *Staged, job Job, n *names) error {
-	device := regexp.MustCompile(`^(\s*(?i:DEVICE)\s+)(/dev/.*\S)(\s*)$`)
 	for _, p := range []string{"/etc/mdadm/mdadm.conf", "/etc/mdadm.conf"} {
-		err := s.rewrite(p, job, e.why("members of RAID arrays are found whatever their names", true), func(text []byte) []byte {
-			return eachLine(text, func(_ int, line string) string {
-				if m := device.FindStringSubmatch(line); m != nil {
-					return m[1] + "partitions" + m[3]
-				}
-				return line
-			})
-		})
+		err := s.rewrite(p, job, e.why("members of RAID arrays are found whatever their names", true), allDevices)
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+var mdadmDevice = regexp.MustCompile(`^(\s*(?i:DEVICE)\s+)(/dev/.*\S)(\s*)$`)
+
+func allDevices(text []byte) []byte {
+	return eachLine(text, func(_ int, line string) string {
+		if m := mdadmDevice.FindStringSubmatch(line); m != nil {
+			return m[1] + "partitions" + m[3]
+		}
+		return line
+	})
 }
 
 // deviceMap is GRUB's table of BIOS drives, used when it is installed anew.
@@ -178,14 +181,8 @@ func (e devices) units(s *Staged, job Job, n *names) error {
 // reportOnly are files whose settings belong to a disk rather than to a place:
 // nobody but the owner knows what they should say of another disk.
 var reportOnly = []string{
-	"/etc/hdparm.conf", "/etc/smartd.conf", "/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf",
-	"/etc/lvm/devices/system.devices", "/etc/multipath.conf", "/etc/exports", "/etc/rc.local",
-	"/etc/suspend.conf", "/etc/uswsusp.conf", "/etc/docker/daemon.json",
+	"/etc/hdparm.conf", "/etc/smartd.conf", "/etc/multipath.conf", "/etc/exports", "/etc/rc.local", "/etc/suspend.conf", "/etc/uswsusp.conf", "/etc/docker/daemon.json",
 }
-
-// filter is a setting of lvm.conf(5) that takes only disks of some names; a
-// volume group on others is not found.
-var filter = regexp.MustCompile(`^\s*(?:global_)?filter\s*=.*/dev/(?:hd|sd|vd|xvd)`)
 
 // report warns, with file and line, about names in files that are not edited.
 func (e devices) report(s *Staged, job Job, n *names) error {
@@ -201,8 +198,6 @@ func (e devices) report(s *Staged, job Job, n *names) error {
 			spec := mention.FindString(line)
 			switch {
 			case strings.HasPrefix(strings.TrimSpace(line), "#"):
-			case filter.MatchString(line):
-				s.Warn(e.Name(), "%s:%d takes disks of some names only; make it take those of the target", p, number)
 			case spec != "":
 				s.Warn(e.Name(), "%s:%d names %s; left as it is", p, number, spec)
 			}

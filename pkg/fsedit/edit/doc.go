@@ -15,6 +15,7 @@
 // # Edits
 //
 //	devices           fstab, crypttab, resume, mdadm, device.map, debconf, units
+//	lvm               filters and the list of devices of LVM
 //	uefi              a program that firmware finds without its boot entries
 //	grub2             kernel arguments of the menu, its settings, its environment
 //	console           login prompts of inittab, systemd, upstart; securetty

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
 	"github.com/vmconv/vmconv/pkg/fsedit/initramfs"
@@ -81,6 +83,64 @@ func (d *DriverSet) Forced(module string) bool {
 		}
 	}
 	return false
+}
+
+// IsModule reports whether the kernel has a driver as a module on the disk: then
+// only its initramfs can have it before the root is mounted.
+func (d *DriverSet) IsModule(module string) bool {
+	_, ok := d.root.Module(module)
+	return ok && !d.Builtin(module)
+}
+
+// Provides reports whether an algorithm of the kernel's cryptography can be had
+// before the root is mounted, "crc32c": modules that are asked for by that name are
+// in the initramfs, unless the kernel has no such modules.
+func (d *DriverSet) Provides(algorithm string) bool {
+	alias := "crypto-" + algorithm
+	asked := slices.DeleteFunc(d.root.Resolve(alias), func(m string) bool { return !d.IsModule(m) })
+	if len(asked) == 0 || d.Builtin(algorithm) || d.Builtin(algorithm+"_generic") {
+		return true
+	}
+	return slices.ContainsFunc(d.tree.Resolve(alias), func(m string) bool { return d.Find(m) != "" })
+}
+
+// Holds is the first of paths that the initramfs has, or "".
+func (d *DriverSet) Holds(paths ...string) string {
+	for _, p := range paths {
+		if d.image == nil {
+			break
+		}
+		if _, ok := d.image.Lookup(p); ok {
+			return p
+		}
+	}
+	return ""
+}
+
+// Text is a small file of the initramfs, or nil.
+func (d *DriverSet) Text(p string) []byte {
+	if d.Holds(p) == "" {
+		return nil
+	}
+	text, err := d.image.Content(p)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// Arguments are what the initramfs adds to the kernel's command line
+// (dracut.cmdline(7)).
+func (d *DriverSet) Arguments() string {
+	if d.image == nil {
+		return ""
+	}
+	var all []string
+	files := imageFiles{image: d.image}
+	for _, p := range files.below("etc/cmdline.d") {
+		all = append(all, strings.Fields(string(d.Text(p)))...)
+	}
+	return strings.Join(all, " ")
 }
 
 // diskModules are the indexes of a kernel's module tree, with the soft

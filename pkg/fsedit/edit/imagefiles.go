@@ -79,6 +79,9 @@ func configured(p string, size int64) bool {
 	if strings.HasPrefix(path.Base(p), "modules.") && strings.Contains(p, "lib/modules/") {
 		return true
 	}
+	if strings.HasPrefix(p, "etc/lvm/") || strings.HasPrefix(p, "etc/mdadm/") {
+		return size <= 512<<10
+	}
 	if size > 64<<10 {
 		return false
 	}
@@ -132,6 +135,24 @@ func (f *imageFiles) devices(n *names) error {
 	}
 	for _, p := range []string{"cryptroot/crypttab", "etc/crypttab"} {
 		if err := f.edit(p, crypttab); err != nil {
+			return err
+		}
+	}
+	return f.storage(n)
+}
+
+// storage: copies of what LVM and mdadm are told about disks.
+func (f *imageFiles) storage(n *names) error {
+	pvs := lvmDevices(n.facts, Needs{DiskName: n.diskName})
+	steps := map[string]func([]byte) []byte{"etc/mdadm/mdadm.conf": allDevices, "etc/mdadm.conf": allDevices}
+	if len(pvs) > 0 {
+		for _, p := range lvmConfigs {
+			steps[p] = func(text []byte) []byte { return lvmConf(text, pvs) }
+		}
+		steps[lvmDeviceFile] = func(text []byte) []byte { return lvmDeviceList(text, pvs) }
+	}
+	for p, change := range steps {
+		if err := f.edit(p, change); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
@@ -37,6 +38,11 @@ func Resolve(facts *guest.Facts, needs Needs, spec string) *guest.Filesystem {
 			}
 		}
 		return nil
+	}
+	for i := range facts.Filesystems {
+		if slices.Contains(facts.Filesystems[i].Names, spec) {
+			return &facts.Filesystems[i]
+		}
 	}
 	n := newNames(Job{Facts: facts, Needs: needs})
 	f := n.find(spec)

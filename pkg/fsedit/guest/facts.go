@@ -61,6 +61,12 @@ type Filesystem struct {
 	ReadOnly  string `json:"read_only,omitempty"` // why vmconv cannot edit it
 	// Names are the device files of a logical volume or an array.
 	Names []string `json:"names,omitempty"`
+	// Layers are what it lies in besides a partition, the nearest first.
+	Layers []Layer `json:"layers,omitempty"`
+	// Features are what its superblock says that readers must know.
+	Features []string `json:"features,omitempty"`
+	// Replayed: its journal holds changes that are not at their places yet.
+	Replayed bool `json:"replayed,omitempty"`
 }
 
 // Kernel is an installed kernel: a module tree, an image, or both.
