@@ -72,11 +72,20 @@ func TestFreeIsFree(t *testing.T) {
 	}
 }
 
-// checkRepair fails the test unless xfs_repair(8) finds nothing at all.
+// checkRepair fails the test unless xfs_repair(8) finds nothing at all, and says so.
 func checkRepair(t testing.TB, image string) {
 	t.Helper()
-	if out, err := testtool.Try(t, "xfs_repair", "-n", image); err != nil {
+	out, err := testtool.Try(t, "xfs_repair", "-n", "-o", "force_geometry", image)
+	if err != nil {
 		t.Errorf("xfs_repair -n: %v\n%s", err, out)
+		return
+	}
+	for line := range strings.Lines(out) {
+		line = strings.TrimSpace(line)
+		known := func(start string) bool { return strings.HasPrefix(line, start) }
+		if !slices.ContainsFunc([]string{"Phase ", "- ", "No modify flag set", "Cannot get host", "Repair may fail", "the image and the host"}, known) {
+			t.Errorf("xfs_repair -n: %s", line)
+		}
 	}
 }
 

@@ -87,6 +87,15 @@ func (c *refcounts) replace(st *stage.Stage, first, last int, with refcounts) {
 	splice(st, c, first, last, all...)
 }
 
+// merged are the records with neighbours that agree as one.
+func (c refcounts) merged() refcounts {
+	var out refcounts
+	for _, r := range c {
+		out = out.join(r)
+	}
+	return out
+}
+
 // join appends a record, which may be empty or go on where the last one ends.
 func (c refcounts) join(r refcount) refcounts {
 	if r.count == 0 {

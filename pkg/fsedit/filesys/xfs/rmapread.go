@@ -1,6 +1,10 @@
 package xfs
 
-import "github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+import (
+	"slices"
+
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
+)
 
 // reverse reads the reverse map. It and the free space are all of the AG, and what
 // it says of metadata is what is there.
@@ -41,8 +45,47 @@ func (r *groupReader) reverse() error {
 	if !cover.done(r.size) {
 		return r.at(rmapbt.name).Corrupt("blocks at the end are neither free nor in use, or both")
 	}
+	if err := r.compareShared(files); err != nil {
+		return err
+	}
 	r.rmaps = ofOwner(files)
 	return r.compareOwn(own)
+}
+
+// compareShared compares how often blocks are in the reverse map, whose records are
+// in the order of blocks, with what is known of their being shared.
+func (r *groupReader) compareShared(files []rmap) error {
+	ends := make([]uint32, len(files))
+	for i, m := range files {
+		ends[i] = m.end()
+	}
+	slices.Sort(ends)
+	var want refcounts
+	next, refs := uint32(0), uint32(0)
+	for len(ends) > 0 {
+		at := ends[0]
+		if len(files) > 0 {
+			at = min(at, files[0].start)
+		}
+		if refs > 1 {
+			want = want.join(refcount{next, at - next, refs})
+		}
+		for ; len(files) > 0 && files[0].start == at; files = files[1:] {
+			refs++
+		}
+		for ; len(ends) > 0 && ends[0] == at; ends = ends[1:] {
+			refs--
+		}
+		next = at
+	}
+	have := r.shared
+	if i := slices.IndexFunc(have, refcount.isCOW); i >= 0 {
+		have = have[:i]
+	}
+	if !slices.Equal(have.merged(), want) {
+		return r.at(refcountbt.name).Corrupt("they are not those of the reverse map")
+	}
+	return nil
 }
 
 // compareOwn compares what the reverse map says of metadata with what was found.
@@ -59,7 +102,7 @@ func (r *groupReader) compareOwn(own map[uint64][]extent) error {
 	} {
 		a, ok := setOf(own[owner])
 		b, ok2 := setOf(want)
-		if !ok || !ok2 || !equalSets(a, b) {
+		if !ok || !ok2 || !slices.Equal(a, b) {
 			return r.at(rmapbt.name).Corrupt("the blocks of owner %d are not those of metadata", int64(owner))
 		}
 	}
@@ -75,18 +118,6 @@ func (g *group) runsOf(kinds ...*treeKind) []extent {
 		}
 	}
 	return out
-}
-
-func equalSets(a, b extents) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // coverage goes through an AG: each block must be free or in use.
