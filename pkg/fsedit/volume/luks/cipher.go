@@ -4,6 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha256"
+	"errors"
 	"runtime"
 	"strings"
 	"sync"
@@ -56,19 +57,14 @@ func newSectors(spec string, key []byte, size int) (*sectors, error) {
 	} else if err == nil {
 		s.enc, s.dec, err = cbc(key)
 	}
+	var length aes.KeySizeError
+	if errors.As(err, &length) {
+		return nil, ondisk.Because(ondisk.ErrUnsupported, "a key of %d bytes for %s", len(key), spec)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
-}
-
-// block is AES with a key.
-func block(key []byte) (cipher.Block, error) {
-	b, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, ondisk.Because(ondisk.ErrUnsupported, "a key of %d bytes for AES", len(key))
-	}
-	return b, nil
 }
 
 func (s *sectors) encrypt(p []byte, unit uint64) { s.share(p, unit, s.enc) }

@@ -32,7 +32,7 @@
 //
 // What deriving a key costs is bounded by Limits.KeyMemory and Limits.KeyRounds: a
 // slot that asks for more is not tried. A header of LUKS2 is at most 4 MiB long, and
-// its text has at most 4096 objects, 16 deep, 32 of a kind. A volume is at most
+// its text has at most 2048 objects, 16 deep, 32 of a kind. A volume is at most
 // Limits.VirtualSize long.
 //
 // # Quirks

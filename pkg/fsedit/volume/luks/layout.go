@@ -69,7 +69,7 @@ var sizes2 = []int64{16 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 
 const (
 	maxObjects = 32 // of each kind
 	maxNesting = 16
-	maxNodes   = 4096     // objects and lists in all
+	maxNodes   = 2048     // objects and lists in all
 	maxKeyLen  = 64       // of a volume key without integrity
 	maxAreaLen = 16 << 20 // of a slot's material
 )

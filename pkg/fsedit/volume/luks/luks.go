@@ -3,6 +3,7 @@ package luks
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/volume"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
@@ -91,8 +92,8 @@ func open(ctx context.Context, dev blockdev.Device, i int, opts volume.Options) 
 	o := opening{container: c, dev: dev, limits: opts.Limits}
 	o.locked = volume.Locked{Kind: c.name(), ID: id, Names: names, UUID: c.uuid}
 	// A cipher that is not known is told before anybody is asked for a key.
-	if len(c.slots) > 0 {
-		if _, err := newSectors(c.data.cipher, make([]byte, c.slots[0].keyLen), c.data.sector); err != nil {
+	if i := slices.IndexFunc(c.slots, func(s slot) bool { return s.bad == nil }); i >= 0 {
+		if _, err := newSectors(c.data.cipher, make([]byte, c.slots[i].keyLen), c.data.sector); err != nil {
 			return volume.Volume{}, fmt.Errorf("%v: %w", o.locked, err)
 		}
 	}
