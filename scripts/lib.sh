@@ -50,7 +50,7 @@ hand_over() {
 
 # place FILE IMAGE SECTOR: write FILE into IMAGE at a 512-byte sector, its zeroes as holes.
 place() {
-	dd if="$1" of="$2" bs=512 seek="$3" conv=notrunc,sparse status=none
+	dd if="$1" of="$2" bs=64K seek=$(($3 * 512)) oflag=seek_bytes conv=notrunc,sparse status=none
 }
 
 # patch IMAGE OFFSET HEX...: overwrite bytes of IMAGE.
@@ -86,16 +86,18 @@ swap_area() {
 	rm -f "$part"
 }
 
-# grub IMAGE MODULES PREFIX PARTMAP SECTOR: GRUB 2 for BIOS: boot.img in the MBR's code area, core.img at SECTOR.
-# The places patched are those that grub-bios-setup fills in (include/grub/i386/pc/boot.h): the sector of core.img
-# at 0x5c of boot.img, and the sector of the rest of core.img 12 bytes before the end of its first sector.
+# grub IMAGE FOLDER PREFIX SECTOR MODULE...: GRUB 2 for BIOS: boot.img in the MBR's code area, core.img at SECTOR, with
+# what it needs to read PREFIX. The places patched are those that grub-bios-setup fills in (include/grub/i386/pc/boot.h):
+# the sector of core.img at 0x5c of boot.img, and the sector of the rest of core.img 12 bytes before the end of its first
+# sector.
 grub() {
-	local image=$1 modules=$2 prefix=$3 partmap=$4 sector=$5 core
+	local image=$1 folder=$2 prefix=$3 sector=$4 core
+	shift 4
 	core=$(mktemp)
-	grub-mkimage -O i386-pc -d "$modules" -p "$prefix" -o "$core" biosdisk "part_$partmap" ext2
+	grub-mkimage -O i386-pc -d "$folder" -p "$prefix" -o "$core" biosdisk "$@"
 	# shellcheck disable=SC2046 # le64 prints one word a byte
 	patch "$core" 500 $(le64 $((sector + 1)))
-	dd if="$modules/boot.img" of="$image" bs=440 count=1 conv=notrunc status=none
+	dd if="$folder/boot.img" of="$image" bs=440 count=1 conv=notrunc status=none
 	# shellcheck disable=SC2046
 	patch "$image" 92 $(le64 "$sector")
 	place "$core" "$image" "$sector"
