@@ -22,7 +22,7 @@ import (
 const mib = 1 << 20
 
 // ext is an ext4 filesystem of n MiB that mke2fs made of files.
-func ext(t testing.TB, n int, files map[string]string) []byte {
+func ext(t testing.TB, n int, files map[string]string, args ...string) []byte {
 	t.Helper()
 	dir, img := t.TempDir(), filepath.Join(t.TempDir(), "fs")
 	for name, content := range files {
@@ -43,7 +43,7 @@ func ext(t testing.TB, n int, files map[string]string) []byte {
 	if err := os.WriteFile(img, make([]byte, n*mib), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	testtool.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-d", dir, img)
+	testtool.Run(t, "mke2fs", append([]string{"-q", "-F", "-t", "ext4", "-d", dir, img}, args...)...)
 	return readAll(t, img)
 }
 
