@@ -46,7 +46,7 @@ var assemblers = []assembler{
 		programs: []string{"sbin/lvm", "usr/sbin/lvm", "usr/bin/lvm"},
 		triggers: []string{
 			"scripts/local-top/lvm2", "scripts/local-block/lvm2", "lib/udev/rules.d/69-lvm.rules", "lib/udev/rules.d/69-dm-lvm.rules",
-			"lib/udev/rules.d/69-dm-lvm-metad.rules", "lib/udev/rules.d/64-lvm.rules", "lib/udev/rules.d/85-lvm2.rules", "sbin/lvm_scan", "hooks/lvm2",
+			"lib/udev/rules.d/69-dm-lvm-metad.rules", "lib/udev/rules.d/64-lvm.rules", "lib/udev/rules.d/85-lvm2.rules", "hooks/lvm2",
 		},
 		off: []string{"rd.lvm=0", "rd_NO_LVM"}, only: []string{"rd.lvm.lv", "rd.lvm.vg", "rd_LVM_LV", "rd_LVM_VG"},
 	},
@@ -137,6 +137,9 @@ func (c *checker) assembled(a assembler, layers []guest.Layer, k guest.Kernel, h
 		}
 	}
 	program, trigger := have.Holds(a.programs...), have.Holds(a.triggers...)
+	if trigger == "" {
+		trigger = have.Holds(inEtc(a.triggers)...)
+	}
 	if program == "" {
 		missing = append(missing, path.Base(a.programs[0]))
 	} else if trigger == "" {
@@ -153,6 +156,17 @@ func (c *checker) assembled(a assembler, layers []guest.Layer, k guest.Kernel, h
 	default:
 		c.add(id, text, true, required, "%s by %s, %s in %s", layers[0].Volume, program, trigger, k.Initramfs)
 	}
+}
+
+// inEtc are the same rules of udev where dracut puts its own.
+func inEtc(triggers []string) []string {
+	var out []string
+	for _, p := range triggers {
+		if rule, ok := strings.CutPrefix(p, "lib/udev/"); ok {
+			out = append(out, "etc/udev/"+rule)
+		}
+	}
+	return out
 }
 
 // excluded is the argument that keeps the initramfs from a volume. Where some are

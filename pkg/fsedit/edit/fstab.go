@@ -56,14 +56,27 @@ func mountOptions(options string, rename func(string) string) string {
 	return strings.Join(list, ",")
 }
 
-// crypttab: the second word is the encrypted device, and header= may be another.
+// crypttab: the second word is the encrypted device; those of a key and of a detached
+// header are somewhere in the words after it.
 func (e devices) crypttab(s *Staged, job Job, n *names) error {
 	const p = "/etc/crypttab"
 	return s.rewrite(p, job, e.why("encrypted volumes are found by UUID", true), func(text []byte) []byte {
 		return eachLine(text, func(number int, line string) string {
-			return replaceField(line, 1, func(spec string) string {
+			return cryptDevices(line, func(spec string) string {
 				return e.token(s, n, p, number, spec, n.tag)
+			}, func(spec string) string {
+				return e.token(s, n, p, number, spec, n.path)
 			})
 		})
 	})
+}
+
+// cryptDevices passes the encrypted device of a line of crypttab(5) through device,
+// and what the words after it mention through others.
+func cryptDevices(line string, device, others func(string) string) string {
+	line = replaceField(line, 1, device)
+	for i := 2; i < 4; i++ {
+		line = replaceField(line, i, func(word string) string { return mention.ReplaceAllStringFunc(word, others) })
+	}
+	return line
 }

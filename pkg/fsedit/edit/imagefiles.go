@@ -90,55 +90,66 @@ func configured(p string, size int64) bool {
 			return true
 		}
 	}
-	return strings.HasSuffix(p, ".link") || strings.Contains(p, "modprobe.d/")
+	return strings.Contains(p, "dracut/hooks/") || strings.HasSuffix(p, ".link") || strings.Contains(p, "modprobe.d/")
 }
 
 // devices renames what the image says of devices: initramfs-tools(7) reads
 // conf.d/resume and param.conf, dracut.cmdline(7) reads cmdline.d.
 func (f *imageFiles) devices(n *names) error {
-	root := regexp.MustCompile(`^(\s*(?:ROOT|RESUME|resume)\s*=\s*["']?)(/dev/[^\s"'#]+)(.*)$`)
-	assignment := func(text []byte) []byte {
-		return eachLine(text, func(_ int, line string) string {
-			if m := root.FindStringSubmatch(line); m != nil && stale(m[2]) && n.known(m[2]) {
-				return m[1] + n.tag(m[2]) + m[3]
+	type edits struct {
+		files  []string
+		change func([]byte) []byte
+	}
+	for _, e := range []edits{
+		{append(f.below("conf/conf.d"), "conf/param.conf"), n.assignments},
+		{f.below("etc/cmdline.d"), n.mentions},
+		{[]string{"cryptroot/crypttab", "etc/crypttab"}, func(text []byte) []byte { return n.column(text, 1) }},
+		{[]string{"etc/fstab"}, func(text []byte) []byte { return n.column(text, 0) }}, // of dracut: what is mounted early
+	} {
+		for _, p := range e.files {
+			if err := f.edit(p, e.change); err != nil {
+				return err
 			}
-			return line
-		})
+		}
 	}
-	arguments := func(text []byte) []byte {
-		return mention.ReplaceAllFunc(text, func(spec []byte) []byte {
-			if !n.known(string(spec)) {
-				return spec
+	if err := f.storage(n); err != nil {
+		return err
+	}
+	return f.waits(n)
+}
+
+var rootSetting = regexp.MustCompile(`^(\s*(?:ROOT|RESUME|resume)\s*=\s*["']?)(/dev/[^\s"'#]+)(.*)$`)
+
+// assignments renames the device of ROOT= and RESUME=, a line each.
+func (n *names) assignments(text []byte) []byte {
+	return eachLine(text, func(_ int, line string) string {
+		if m := rootSetting.FindStringSubmatch(line); m != nil && stale(m[2]) && n.known(m[2]) {
+			return m[1] + n.tag(m[2]) + m[3]
+		}
+		return line
+	})
+}
+
+// mentions renames devices wherever they stand.
+func (n *names) mentions(text []byte) []byte {
+	return mention.ReplaceAllFunc(text, func(spec []byte) []byte {
+		if !n.known(string(spec)) {
+			return spec
+		}
+		return []byte(n.path(string(spec)))
+	})
+}
+
+// column renames the devices that are word number i, from 0, of their lines.
+func (n *names) column(text []byte, i int) []byte {
+	return eachLine(text, func(_ int, line string) string {
+		return replaceField(line, i, func(spec string) string {
+			if stale(spec) && n.known(spec) {
+				return n.tag(spec)
 			}
-			return []byte(n.path(string(spec)))
+			return spec
 		})
-	}
-	crypttab := func(text []byte) []byte {
-		return eachLine(text, func(_ int, line string) string {
-			return replaceField(line, 1, func(spec string) string {
-				if stale(spec) && n.known(spec) {
-					return n.tag(spec)
-				}
-				return spec
-			})
-		})
-	}
-	for _, p := range append(f.below("conf/conf.d"), "conf/param.conf") {
-		if err := f.edit(p, assignment); err != nil {
-			return err
-		}
-	}
-	for _, p := range f.below("etc/cmdline.d") {
-		if err := f.edit(p, arguments); err != nil {
-			return err
-		}
-	}
-	for _, p := range []string{"cryptroot/crypttab", "etc/crypttab"} {
-		if err := f.edit(p, crypttab); err != nil {
-			return err
-		}
-	}
-	return f.storage(n)
+	})
 }
 
 // storage: copies of what LVM and mdadm are told about disks.

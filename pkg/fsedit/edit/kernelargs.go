@@ -28,6 +28,8 @@ func (a arguments) word(word string, done, all []string) string {
 		return "root=" + a.root(value)
 	case key == "resume" && stale(value) && a.names.known(value):
 		return "resume=" + a.names.tag(value)
+	case slices.Contains(cryptArgs, key) && a.names.diskName != nil:
+		return key + "=" + a.mentions(value)
 	case key == "console":
 		return a.console(word, value, done, all)
 	case key == "modprobe.blacklist" || key == "rd.driver.blacklist" || key == "rdblacklist":
@@ -54,6 +56,20 @@ func (a arguments) root(spec string) string {
 		return "PARTUUID=" + f.PartUUID
 	}
 	return a.names.device(spec)
+}
+
+// cryptArgs name encrypted devices, keys and headers, each in a form of its own:
+// mkinitcpio's encrypt hook, cryptsetup-initramfs, dracut.cmdline(7).
+var cryptArgs = []string{"cryptdevice", "cryptkey", "cryptopts", "rd.luks.key", "rd.luks.options", "luks.key"}
+
+// mentions renames the devices that a value mentions. Paths do in all of its forms.
+func (a arguments) mentions(value string) string {
+	return mention.ReplaceAllStringFunc(value, func(spec string) string {
+		if !a.names.known(spec) {
+			return spec
+		}
+		return a.names.path(spec)
+	})
 }
 
 // xenTTY are the names that Xen's console has had.

@@ -29,6 +29,10 @@ func TestKernelArgs(t *testing.T) {
 		{"console=hvc0 console=xvc0", "console=ttyS0", "console=ttyS0"},
 		{"earlyprintk=xen xencons=tty earlyprintk=vga clocksource=xen", "earlyprintk=vga", "earlyprintk=vga"},
 		{"modprobe.blacklist=nouveau,virtio-blk rd.driver.blacklist=virtio_pci", "modprobe.blacklist=nouveau", "modprobe.blacklist=nouveau"},
+		{"cryptdevice=/dev/xvda1:root:allow-discards cryptkey=/dev/sda2:ext4:/k", "cryptdevice=/dev/disk/by-uuid/u1:root:allow-discards cryptkey=/dev/vda2:ext4:/k",
+			"cryptdevice=/dev/disk/by-uuid/u1:root:allow-discards cryptkey=/dev/vda2:ext4:/k"},
+		{"cryptopts=target=root,source=/dev/sda1,lvm=vg cryptdevice=/dev/sdz1:x", "cryptopts=target=root,source=/dev/disk/by-uuid/u1,lvm=vg cryptdevice=/dev/sdz1:x",
+			"cryptopts=target=root,source=/dev/disk/by-uuid/u1,lvm=vg cryptdevice=/dev/sdz1:x"},
 		{`dyndbg="file a +p; x"`, `dyndbg="file a +p; x"`, `dyndbg="file a +p; x"`},
 	}
 	for _, test := range tests {

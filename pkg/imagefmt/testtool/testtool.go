@@ -90,6 +90,9 @@ var packages = map[string]string{
 	"cryptsetup":         "cryptsetup-bin",
 	"lvm":                "lvm2",
 	"mdadm":              "mdadm",
+	"dracut":             "dracut-core",
+	"grub-mkimage":       "grub-common",
+	"matchpathcon":       "selinux-utils",
 }
 
 // Need fails the test unless every named program is installed.
