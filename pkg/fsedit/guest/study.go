@@ -77,6 +77,9 @@ func (in *inspection) openAll() {
 		f := &in.facts.Filesystems[i]
 		s := in.source(f.Volume)
 		f.Layers = in.layers(f.Volume)
+		if in.openedOn(f.Volume) != f.Volume {
+			continue
+		}
 		if s.Open == nil {
 			f.ReadOnly = f.Type + " cannot be opened yet"
 			if s.Volume.Locked != nil {

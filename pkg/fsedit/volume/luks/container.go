@@ -70,7 +70,30 @@ func find(dev blockdev.Device) (c *container, doubt bool, err error) {
 		return nil, false, ondisk.At("LUKS", "header", 0).In("version").Unsupported("%d", version)
 	}
 	c, err = read2(dev)
-	return c, !first, err
+	if err == nil && !first {
+		err = overwritten(dev, c.uuid)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return c, !first, nil
+}
+
+// overwritten refuses a second header of LUKS2 where something else has taken the
+// place of the first one: all that it may be is damaged or wiped.
+func overwritten(dev blockdev.Device, uuid string) error {
+	h, err := ondisk.Read[header2](dev, 0, be)
+	if err != nil {
+		return err
+	}
+	p, err := ondisk.Bytes(dev, 0, header2Len)
+	if err != nil {
+		return err
+	}
+	if ondisk.IsZero(p) || uuid != "" && cleanUUID(cstring(h.UUID[:])) == uuid {
+		return nil
+	}
+	return ondisk.At("LUKS2", "header", 0).Format("something else is in its place")
 }
 
 // check refuses what does not lie on dev, before anything is computed from it.

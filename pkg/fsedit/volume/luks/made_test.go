@@ -230,6 +230,8 @@ func TestCopies(t *testing.T) {
 		want    string
 	}{
 		{"first magic", func() []byte { p := made2(); clear(p[:6]); return p }, ondisk.Maybe, 1, "two"},
+		{"first zeros", func() []byte { p := made2(); clear(p[:second]); return p }, ondisk.Maybe, 1, "two"},
+		{"first overwritten", func() []byte { p := made2(); copy(p, noise(4096, 1)); return p }, ondisk.None, 1, ""},
 		{"first text", func() []byte { p := made2(); p[5000]++; return p }, ondisk.Sure, 1, "two"},
 		{"second", func() []byte { p := made2(); clear(p[second : second+4096]); return p }, ondisk.Sure, 1, "two"},
 		{"second newer", func() []byte { return older }, ondisk.Sure, 0, "two"},
