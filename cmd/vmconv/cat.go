@@ -26,6 +26,7 @@ guest. Redirect the output, or use -o, to get them.`,
 		Example: `  vmconv cat web.qcow2 /etc/fstab
   vmconv cat -a system.img -a data.img /srv/www/index.html
   vmconv cat web.qcow2 -m /dev/sda2 /grub/grub.cfg
+  vmconv cat safe.qcow2 --key sda2:file:passphrase.txt /etc/fstab
   VMCONV_IMAGE=web.qcow2 vmconv cat /etc/passwd`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			disks, paths, err := a.split(&image, args, true)

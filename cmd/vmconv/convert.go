@@ -58,6 +58,7 @@ output is exact to the byte.`,
 		Example: `  vmconv convert xen.img --to kvm
   vmconv convert xen.img --to kvm --dry-run          what would change, as diffs
   vmconv convert -a root.img -a data.img --to kvm -o /images/web01.qcow2
+  vmconv convert safe.img --key all:file:passphrase.txt --to kvm
   vmconv convert disk.qcow2 -O raw -o disk.raw
   vmconv convert disk.raw -O qcow2 -c --opt compression_type=zstd
   vmconv convert --in-place copy.qcow2 --to kvm
