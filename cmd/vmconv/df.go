@@ -88,7 +88,7 @@ func (a *app) df(ctx context.Context, f *dfFlags, list [][]string) error {
 // damaged is an error after all others.
 func (a *app) filesystemsOf(ctx context.Context, source string, m *guestSession) ([]dfRow, error) {
 	var rows []dfRow
-	var damaged error
+	var damaged, locked error
 	for _, fs := range m.Facts.Filesystems {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -103,13 +103,20 @@ func (a *app) filesystemsOf(ctx context.Context, source string, m *guestSession)
 			rows = append(rows, dfRow{source, fs.Volume, fs.Type, fs.UUID, jsonName(fs.Label), jsonNames(mountPoints(m.Facts, fs.Volume)), r})
 		case exitCode(err) == exitUnsupported || exitCode(err) == exitKey:
 			a.ui.warn(source, "df", err.Error())
+			if exitCode(err) == exitKey {
+				locked = err
+			}
 		case damaged == nil:
 			damaged = fmt.Errorf("%s: %s: %w", source, fs.Volume, err)
 		default:
 			a.ui.warn(source, "df", fs.Volume+": "+err.Error())
 		}
 	}
-	if damaged == nil && len(rows) == 0 {
+	switch {
+	case damaged != nil || len(rows) > 0:
+	case locked != nil:
+		damaged = fmt.Errorf("%s: %w", source, locked)
+	default:
 		damaged = fmt.Errorf("%s: %w", source, ondisk.Because(ondisk.ErrFormat, "there is no filesystem on it that can be opened"))
 	}
 	return rows, damaged

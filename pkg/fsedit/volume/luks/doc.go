@@ -31,7 +31,8 @@
 // # Limits
 //
 // What deriving a key costs is bounded by Limits.KeyMemory and Limits.KeyRounds: a
-// slot that asks for more is not tried. A header of LUKS2 is at most 4 MiB long, and
+// slot that asks for more is not tried. Argon2 takes as much memory as the header
+// says, which is 1 GiB mostly, for as long as it runs. A header of LUKS2 is at most 4 MiB long, and
 // its text has at most 2048 objects, 16 deep, 32 of a kind. A volume is at most
 // Limits.VirtualSize long.
 //
