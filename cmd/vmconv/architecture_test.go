@@ -36,6 +36,7 @@ var arrows = []struct {
 	{"fsedit/filesys", []string{"fsedit/filesys", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/cpio", leafMay}, {"fsedit/initramfs", leafMay}, {"fsedit/kmod", leafMay},
 	{"fsedit/grubcfg", leafMay}, {"fsedit/cmdline", leafMay}, {"fsedit/efi", leafMay},
+	{"fsedit/selinux", []string{"fsedit/filesys", "imagefmt/ondisk"}},
 	{"fsedit/pax", []string{"fsedit/filesys", "fsedit/filesys/content", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/", []string{"fsedit/*", "imagefmt/blockdev", "imagefmt/ondisk"}}, // guest, edit: no formats
 	{"fsedit", []string{"fsedit/*", "imagefmt/blockdev", "imagefmt/ondisk"}},
