@@ -145,17 +145,57 @@ func (c *checker) assembled(a assembler, layers []guest.Layer, k guest.Kernel, h
 	} else if trigger == "" {
 		missing = append(missing, "what runs "+path.Base(program))
 	}
+	if a.kind == "luks" {
+		missing = append(missing, c.cipher(have)...)
+	}
 	args := strings.Fields(have.Arguments() + " " + k.Args)
 	switch why := a.excluded(layers, args); {
 	case len(missing) > 0:
 		c.add(id, text, false, required, "missing in %s: %s", k.Initramfs, strings.Join(missing, ", "))
 	case why != "":
 		c.add(id, text, false, required, "%s", why)
+	case a.kind == "luks" && c.unlisted(layers, have) != "":
+		c.add(id, text, false, required, "in %s, %s", k.Initramfs, c.unlisted(layers, have))
 	case a.kind == "lvm" && c.hidden(have) != "":
 		c.add(id, text, false, required, "in %s, %s", k.Initramfs, c.hidden(have))
 	default:
 		c.add(id, text, true, required, "%s by %s, %s in %s", layers[0].Volume, program, trigger, k.Initramfs)
 	}
+}
+
+// cipher is what decrypting lacks: AES, and the mode of new volumes or of old ones.
+func (c *checker) cipher(have *edit.DriverSet) []string {
+	var missing []string
+	if !have.Provides("aes") {
+		missing = append(missing, "aes")
+	}
+	if !have.Provides("xts") && !have.Provides("cbc") {
+		missing = append(missing, "xts")
+	}
+	return missing
+}
+
+// unlisted is a word about an encrypted volume that the initramfs is not told of:
+// initramfs-tools unlocks what its cryptroot/crypttab lists.
+func (c *checker) unlisted(layers []guest.Layer, have *edit.DriverSet) string {
+	const p = "cryptroot/crypttab"
+	text := have.Text(p)
+	if have.Holds("scripts/local-top/cryptroot") == "" {
+		return ""
+	}
+	for _, l := range layers {
+		listed := false
+		for line := range strings.Lines(string(text)) {
+			if words := strings.Fields(line); len(words) > 1 {
+				found := edit.Resolve(c.facts, c.needs, words[1])
+				listed = listed || found != nil && slices.Contains(l.Members, found.Volume)
+			}
+		}
+		if !listed {
+			return p + " does not list " + strings.Join(l.Members, ", ")
+		}
+	}
+	return ""
 }
 
 // inEtc are the same rules of udev where dracut puts its own.

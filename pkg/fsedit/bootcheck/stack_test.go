@@ -35,6 +35,26 @@ func server() *system {
 	return s
 }
 
+// encrypt puts LUKS below the volume group.
+func encrypt(s *system) {
+	root := &s.facts.Filesystems[2]
+	root.Layers[0].Members = []string{"luks-u"}
+	root.Layers = append(root.Layers, guest.Layer{Kind: "luks", Volume: "luks-u", UUID: "1-2", Members: []string{"sda3"}})
+	s.facts.Filesystems = append(s.facts.Filesystems, guest.Filesystem{Volume: "sda3", Number: 3, Type: "crypto_LUKS", UUID: "1-2"})
+	dir := "/lib/modules/" + version
+	const modules = "dm-crypt.ko:\nxts.ko:\naes_generic.ko:\n"
+	s.image["modules.dep"] += modules
+	s.files[dir+"/modules.dep"] += modules
+	aliases := "alias crypto-aes aes_generic\nalias crypto-xts xts\nalias crypto-cbc cbc\n"
+	s.image["modules.alias"] += aliases
+	s.files[dir+"/modules.alias"] += aliases
+	s.files[dir+"/modules.dep"] += "cbc.ko:\n"
+	for _, name := range []string{"dm-crypt.ko", "xts.ko", "aes_generic.ko", "/sbin/cryptsetup", "/scripts/local-top/cryptroot"} {
+		s.image[name] = "x"
+	}
+	s.image["/cryptroot/crypttab"] = "luks-u UUID=1-2 none luks,initramfs\n"
+}
+
 func TestStack(t *testing.T) {
 	root := func(s *system) *guest.Filesystem { return &s.facts.Filesystems[2] }
 	for _, test := range []struct {
@@ -63,10 +83,10 @@ func TestStack(t *testing.T) {
 		{"array", func(s *system) {
 			root(s).Layers = append(root(s).Layers, guest.Layer{Kind: "md", Volume: "md0", Type: "raid1", UUID: "1:2:3:4"})
 		}, "md:6.1.0"},
-		{"encryption", func(s *system) {
-			root(s).Layers = append(root(s).Layers, guest.Layer{Kind: "luks", Volume: "luks-u", UUID: "1-2"})
-			s.image["/sbin/cryptsetup"], s.image["/scripts/local-top/cryptroot"] = "x", "x"
-		}, "luks:6.1.0"},
+		{"encryption", encrypt, ""},
+		{"no driver for encryption", func(s *system) { encrypt(s); delete(s.image, "dm-crypt.ko") }, "luks:6.1.0"},
+		{"no cipher", func(s *system) { encrypt(s); delete(s.image, "xts.ko") }, "luks:6.1.0"},
+		{"another volume is unlocked", func(s *system) { encrypt(s); s.image["/cryptroot/crypttab"] = "x UUID=u1 none luks\n" }, "luks:6.1.0"},
 		{"thin /boot", func(s *system) {
 			s.facts.Filesystems[0].Layers = []guest.Layer{{Kind: "lvm", Volume: "vg/boot", Type: "thin"}}
 		}, "grub-boot"},

@@ -28,13 +28,17 @@ var filterSetting = regexp.MustCompile(`(?m)^[^#\n]*?\b(?:global_)?filter[ \t]*=
 // lvmFilters are the filters of a configuration.
 func lvmFilters(text []byte) []lvmFilter {
 	var out []lvmFilter
+	done := 0
 	for _, at := range filterSetting.FindAllIndex(text, -1) {
-		f := lvmFilter{from: at[1], to: at[1]}
-		f.list = at[1] < len(text) && text[at[1]] == '['
+		if at[0] < done || at[1] == len(text) || text[at[1]] != '[' && text[at[1]] != '"' {
+			continue
+		}
+		f := lvmFilter{from: at[1], list: text[at[1]] == '['}
 		if f.list {
 			f.from++
 		}
 		f.read(text)
+		done = f.to
 		if len(f.patterns) > 0 {
 			out = append(out, f)
 		}
@@ -48,13 +52,13 @@ func (f *lvmFilter) read(text []byte) {
 		switch c := text[f.to]; {
 		case c == '"':
 			end := f.to + 1
-			for end < len(text) && text[end] != '"' {
+			for end < len(text) && text[end] != '"' && text[end] != '\n' {
 				if text[end] == '\\' {
 					end++
 				}
 				end++
 			}
-			if end >= len(text) {
+			if end >= len(text) || text[end] == '\n' {
 				f.patterns = nil // an open quote: nothing that could be edited
 				return
 			}

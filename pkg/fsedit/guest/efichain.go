@@ -17,10 +17,21 @@ type chain struct {
 	mounts  []Mount
 	esp     *ESP
 	disk    int // that it lies on
+	scripts int // that were read
+	steps   int // commands that were run
 }
 
 // maxSteps is more files than any guest has between the firmware and a menu.
 const maxSteps = 16
+
+// Bounds of the work that hostile scripts can make: files, commands, bytes of a
+// script and of a word.
+const (
+	maxScripts = 128
+	maxRun     = 20_000
+	maxScript  = 1 << 20
+	maxWord    = 4096
+)
 
 func (c *chain) all() {
 	for i := range c.esp.Programs {

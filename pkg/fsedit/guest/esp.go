@@ -98,11 +98,16 @@ func freePlace(t *Tree, id string) string {
 			return p
 		}
 	}
-	return "/efi-" + strings.ReplaceAll(id, "/", "-")
+	return ownPlace + strings.ReplaceAll(id, "/", "-")
 }
 
+// ownPlace begins the places that no system has.
+const ownPlace = "/efi-"
+
+func isPrivate(p string) bool { return strings.HasPrefix(p, ownPlace) }
+
 // maxPrograms bounds what is looked at on one partition.
-const maxPrograms = 256
+const maxPrograms = 64
 
 // findESPs reads the EFI system partitions: those of the right type, and the FAT
 // that fstab mounts where one belongs.

@@ -87,8 +87,8 @@ func (g *grub) load(name string) {
 		return
 	}
 	g.seen[file] = true
-	text, err := ReadFile(g.view, file, g.limit)
-	if err != nil {
+	text, err := ReadFile(g.view, file, min(g.limit, maxScript))
+	if g.scripts++; err != nil || g.scripts > maxScripts {
 		return
 	}
 	g.files = append(g.files, file)
@@ -114,6 +114,9 @@ func (g *grub) run(script string) {
 }
 
 func (g *grub) command(cmd *grubcfg.Command) {
+	if g.steps++; g.steps > maxRun {
+		return
+	}
 	var args []string
 	for _, w := range cmd.Args() {
 		args = append(args, g.expand(w))
@@ -135,7 +138,7 @@ func (g *grub) command(cmd *grubcfg.Command) {
 }
 
 func (g *grub) assign(word string) {
-	if key, value, ok := strings.Cut(word, "="); ok {
+	if key, value, ok := strings.Cut(word, "="); ok && len(word) <= maxWord {
 		g.vars[key] = value
 	}
 }
@@ -143,7 +146,7 @@ func (g *grub) assign(word string) {
 var grubVariable = regexp.MustCompile(`\$(?:\{(\w+)\}|(\w+))`)
 
 func (g *grub) expand(w grubcfg.Word) string {
-	if !w.Expands {
+	if !w.Expands || len(w.Text) > maxWord {
 		return w.Text
 	}
 	return grubVariable.ReplaceAllStringFunc(w.Text, func(ref string) string {
@@ -192,7 +195,7 @@ func (g *grub) search(form string, args []string) {
 func (g *grub) find(by, name string) string {
 	if by == "--file" {
 		for _, m := range g.mounts {
-			if m.Volume != "" && Exists(g.view, path.Join(m.Path, name)) {
+			if p := path.Join(m.Path, name); m.Volume != "" && !g.hidden(m.Path, p) && Exists(g.view, p) {
 				return m.Volume
 			}
 		}
@@ -217,11 +220,19 @@ func (g *grub) file(name string) string {
 		device, p, _ = strings.Cut(rest, ")")
 	}
 	for _, id := range g.volumes(device) {
-		if at := g.mountOf(id); at != "" {
+		if at := g.mountOf(id); at != "" && !g.hidden(at, path.Join(at, p)) {
 			return path.Join(at, p)
 		}
 	}
 	return ""
+}
+
+// hidden reports whether the tree has another filesystem at a path below a mount:
+// GRUB sees the folder that it is mounted on.
+func (g *grub) hidden(at, p string) bool {
+	return slices.ContainsFunc(g.mounts, func(m Mount) bool {
+		return len(m.Path) > len(at) && (p == m.Path || strings.HasPrefix(p, m.Path+"/"))
+	})
 }
 
 func (g *grub) mountOf(id string) string {

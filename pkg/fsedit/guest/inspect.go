@@ -121,7 +121,7 @@ func (in *inspection) mount(root *candidate) *Tree {
 	}
 	for _, mt := range in.unmountedESPs(mounted) {
 		in.facts.Mounts = append(in.facts.Mounts, mt)
-		mounted = append(mounted, Mounted{Path: mt.Path, Volume: mt.Volume, Open: in.source(mt.Volume).opener()})
+		mounted = append(mounted, Mounted{Path: mt.Path, Volume: mt.Volume, Open: in.source(mt.Volume).opener(), Private: isPrivate(mt.Path)})
 	}
 	return NewTree(mounted)
 }

@@ -11,6 +11,9 @@ import (
 type Mounted struct {
 	Path   string // absolute: "/", "/boot"
 	Volume string // volume ID: "sda1"
+	// Private mount points are found by their path and listed nowhere: those that
+	// no system has.
+	Private bool
 	// Open opens the filesystem. Edits go through the Volume.
 	Open func() (filesys.Volume, filesys.FS, error)
 }

@@ -171,9 +171,9 @@ func (t *Tree) leads(p string) bool {
 func (t *Tree) mountedIn(p string) []string {
 	var names []string
 	seen := map[string]bool{}
-	for at := range t.mounts {
+	for at, m := range t.mounts {
 		rest, ok := strings.CutPrefix(at, strings.TrimSuffix(p, "/")+"/")
-		if !ok || rest == "" {
+		if !ok || rest == "" || m.Private {
 			continue
 		}
 		name, _, _ := strings.Cut(rest, "/")
