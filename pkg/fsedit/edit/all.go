@@ -15,6 +15,7 @@ func All() []Edit {
 		lvm{},
 		uefi{},
 		grub2{},
+		entries{},
 		console{},
 		network{},
 		leftovers{},

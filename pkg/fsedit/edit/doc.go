@@ -18,6 +18,7 @@
 //	lvm               filters and the list of devices of LVM
 //	uefi              a program that firmware finds without its boot entries
 //	grub2             kernel arguments of the menu, its settings, its environment
+//	entries           kernel arguments of boot entries that are files
 //	console           login prompts of inittab, systemd, upstart; securetty
 //	network           names of network cards
 //	leftovers         blacklists of the target's drivers, Xen's filesystem
