@@ -82,6 +82,15 @@ func renderFacts(w io.Writer, f *guest.Facts) {
 	section(w, "LOADER\tCONFIG", len(f.Loaders), func(t io.Writer, i int) {
 		fmt.Fprintf(t, "%s\t%s\n", f.Loaders[i].Kind, f.Loaders[i].Config)
 	})
+	programs := efiLoaders(f)
+	section(w, "EFI PROGRAM\tWHAT\tLEADS TO", len(programs), func(t io.Writer, i int) {
+		p := programs[i]
+		leads := p.Broken
+		if leads == "" && len(p.Chain) > 0 {
+			leads = p.Chain[len(p.Chain)-1]
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", printable(p.Path), p, printable(leads))
+	})
 	section(w, "NIC\tMAC\tADDRESS\tNAMED IN", len(f.NICs), func(t io.Writer, i int) {
 		n := f.NICs[i]
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", n.Name, n.MAC, n.Address, n.Source)
@@ -92,6 +101,19 @@ func renderFacts(w io.Writer, f *guest.Facts) {
 	for _, text := range f.Warnings {
 		fmt.Fprintf(w, "warning: %s\n", printable(text))
 	}
+}
+
+// efiLoaders are the programs on EFI system partitions that start systems.
+func efiLoaders(f *guest.Facts) []guest.EFIProgram {
+	var out []guest.EFIProgram
+	for _, esp := range f.Firmware.ESPs {
+		for _, p := range esp.Programs {
+			if p.Loads() {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
 }
 
 // section prints a table under a heading, or nothing when it is empty.
