@@ -28,11 +28,15 @@ var (
 // bufferLen holds whole sectors of any size.
 const bufferLen = 256 << 10
 
-// newDevice is Writable when inner is.
-func newDevice(inner blockdev.Device, data segment, cipher *sectors) blockdev.Device {
+func newDevice(inner blockdev.Device, data segment, cipher *sectors) *device {
 	d := &device{inner: inner, data: data, cipher: cipher}
 	d.buffers.New = func() any { p := make([]byte, bufferLen); return &p }
-	if w, ok := inner.(blockdev.Writable); ok {
+	return d
+}
+
+// able is d, Writable when inner is.
+func (d *device) able() blockdev.Device {
+	if w, ok := d.inner.(blockdev.Writable); ok {
 		return &writableDevice{device: d, writer: w}
 	}
 	return d

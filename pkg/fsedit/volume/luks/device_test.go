@@ -114,7 +114,7 @@ func opened(t testing.TB, size, sector int) (*memory, *writableDevice) {
 		t.Fatal(err)
 	}
 	m := &memory{p: make([]byte, size+4096)}
-	return m, newDevice(m, segment{off: 4096, size: int64(size), sector: sector}, cipher).(*writableDevice)
+	return m, newDevice(m, segment{off: 4096, size: int64(size), sector: sector}, cipher).able().(*writableDevice)
 }
 
 // TestReads: aligned runs are one read below, short ones too.

@@ -100,8 +100,12 @@ func TestTweak(t *testing.T) {
 func TestOneGoodSlot(t *testing.T) {
 	bad := `"keyslots":{"1":{"type":"luks2","key_size":64,"priority":2,"kdf":{"type":"argon2id","time":1,"memory":4194304000,"cpus":4},
 		"area":{"type":"raw","offset":"512","size":"512","key_size":64},"af":{"type":"luks1","stripes":1,"hash":"sha256"}},`
-	if r := mapMade(t, made2(`"keyslots":{`, bad, `"keyslots":["0"]`, `"keyslots":["0","1"]`), madeKey); r.content() != "two" {
+	p := made2(`"keyslots":{`, bad, `"keyslots":["0"]`, `"keyslots":["0","1"]`)
+	if r := mapMade(t, p, madeKey); r.content() != "two" || len(r.notices) > 0 {
 		t.Errorf("%v", r)
+	}
+	if r := mapMade(t, p, "wrong"); len(r.notices) != 2 || !strings.Contains(r.notices[0], "sda2: keyslot 1 was not tried") {
+		t.Errorf("%q", r.notices)
 	}
 }
 

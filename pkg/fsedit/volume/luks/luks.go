@@ -99,6 +99,7 @@ func open(ctx context.Context, dev blockdev.Device, i int, opts volume.Options) 
 	}
 	key, err := o.key(ctx, opts.Keys)
 	if err != nil {
+		o.tellUntried(opts.Notice)
 		return volume.Volume{}, err
 	}
 	cipher, err := newSectors(c.data.cipher, key, c.data.sector)
@@ -109,22 +110,14 @@ func open(ctx context.Context, dev blockdev.Device, i int, opts volume.Options) 
 }
 
 // volume is called as systemd-cryptsetup-generator(8) and udisks call it.
-func (c *container) volume(id string, i int, dev blockdev.Device) volume.Volume {
+func (c *container) volume(id string, i int, dev *device) volume.Volume {
 	name := "luks-" + c.uuid
 	if c.uuid == "" {
 		name = "luks-" + id
 	}
-	v := volume.Volume{
+	return volume.Volume{
 		ID: name, Names: []string{"/dev/mapper/" + name, "/dev/disk/by-id/dm-name-" + name},
-		Kind: "luks", Number: -1, Type: c.name(), UUID: c.uuid, Label: c.label, Len: dev.Size(), On: []int{i}, Device: dev,
+		Kind: "luks", Number: -1, Type: c.name(), UUID: c.uuid, Label: c.label, Len: dev.Size(),
+		On: []int{i}, Spans: dev.spans(i), Device: dev.able(),
 	}
-	v.Spans = spansOf(dev, i)
-	return v
-}
-
-func spansOf(dev blockdev.Device, i int) func(off, n int64) []volume.Span {
-	if w, ok := dev.(*writableDevice); ok {
-		return w.spans(i)
-	}
-	return dev.(*device).spans(i)
 }

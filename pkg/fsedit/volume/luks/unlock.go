@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/volume"
@@ -73,6 +74,17 @@ func (o *opening) usable() error {
 		return fmt.Errorf("%v: no keyslot can be used: %w", o.locked, &unusable{strings.Join(why, "; "), first})
 	}
 	return nil
+}
+
+// tellUntried tells of slots that a key was not tried on, where that is not the error
+// itself.
+func (o *opening) tellUntried(notice func(string)) {
+	usable := slices.ContainsFunc(o.slots, func(s slot) bool { return s.bad == nil })
+	for _, s := range o.slots {
+		if usable && s.bad != nil {
+			notice(fmt.Sprintf("%s: %s was not tried: %v", o.locked.ID, s.name, s.bad))
+		}
+	}
 }
 
 // unusable tells of all slots, and is of the kind of the first one's trouble.
