@@ -35,7 +35,7 @@ var arrows = []struct {
 	{"fsedit/filesys/drivers", []string{"fsedit/filesys/*", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/filesys", []string{"fsedit/filesys", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/cpio", leafMay}, {"fsedit/initramfs", leafMay}, {"fsedit/kmod", leafMay},
-	{"fsedit/grubcfg", leafMay}, {"fsedit/cmdline", leafMay}, {"fsedit/efi", leafMay},
+	{"fsedit/grubcfg", leafMay}, {"fsedit/cmdline", leafMay}, {"fsedit/journal", leafMay}, {"fsedit/efi", leafMay},
 	{"fsedit/selinux", []string{"fsedit/filesys", "imagefmt/ondisk"}},
 	{"fsedit/pax", []string{"fsedit/filesys", "fsedit/filesys/content", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/", []string{"fsedit/*", "imagefmt/blockdev", "imagefmt/ondisk"}}, // guest, edit: no formats
