@@ -38,8 +38,9 @@ type keys struct {
 	ctx   context.Context
 	given []givenKey
 	stdin bool
-	lines [][]byte // of stdin; read when first needed
-	typed [][]byte // on the terminal
+	lines [][]byte        // of stdin; read when first needed
+	typed [][]byte        // on the terminal
+	asked map[string]bool // for volumes that the terminal had no key for
 }
 
 // givenKey is one --key.
@@ -52,7 +53,7 @@ func (a *app) keyring(ctx context.Context, f *keyFlags) (*volume.Keyring, error)
 	if a.ring != nil {
 		return a.ring, nil
 	}
-	k := &keys{app: a, ctx: ctx, stdin: f.fromStdin}
+	k := &keys{app: a, ctx: ctx, stdin: f.fromStdin, asked: map[string]bool{}}
 	for _, spec := range f.specs {
 		g, err := parseKey(spec)
 		if err != nil {
@@ -184,21 +185,24 @@ func (k *keys) ofTerminal(l volume.Locked) iter.Seq2[[]byte, error] {
 				return
 			}
 		}
-		if k.stdin || !k.app.asks() {
+		if k.stdin || !k.app.asks() || k.asked[l.String()] {
 			return
 		}
 		for range maxPrompts {
 			key, err := k.prompt(l)
-			if err == nil && len(key) == 0 {
+			if err != nil {
+				yield(nil, err)
 				return
 			}
-			if err == nil {
-				k.typed = append(k.typed, key)
+			if len(key) == 0 {
+				break
 			}
-			if !yield(key, err) || err != nil {
+			k.typed = append(k.typed, key)
+			if !yield(key, nil) {
 				return
 			}
 		}
+		k.asked[l.String()] = true // a conversion opens the disks several times
 	}
 }
 

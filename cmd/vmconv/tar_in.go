@@ -75,6 +75,9 @@ func parseTarIn(f *imageFlags, args []string) (tarInJob, error) {
 	if len(args) == 2 {
 		j.archive = args[1]
 	}
+	if f.keys.fromStdin && j.archive == stdinName {
+		return j, usagef("--keys-from-stdin: stdin is the archive already; give a key by --key")
+	}
 	return j, nil
 }
 
