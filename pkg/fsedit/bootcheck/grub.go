@@ -14,10 +14,21 @@ import (
 // GRUB read before, and reads still.
 var grubRejects = map[string][]string{
 	"ext2": extRejects, "ext3": extRejects, "ext4": extRejects,
-	"xfs": {"ascii-ci", "shared", "zoned", "zone_gaps"},
+	"xfs": {"shared", "zoned", "zone_gaps"},
 }
 
 var extRejects = []string{"inline_data", "ea_inode", "casefold", "bigalloc", "dirdata", "compression", "journal_dev"}
+
+// grubRejected is the feature of a filesystem that GRUB cannot read, or "".
+func grubRejected(kind string, features []string) string {
+	for _, feature := range features {
+		old := kind == "xfs" && !slices.Contains(features, "crc")
+		if slices.Contains(grubRejects[kind], feature) || old && feature == "ascii-ci" {
+			return feature
+		}
+	}
+	return ""
+}
 
 // grubLayer says why GRUB cannot read through a volume, by its kind: disk/lvm.c,
 // disk/mdraid_linux.c, disk/luks2.c.
@@ -48,11 +59,9 @@ func (c *checker) grub() {
 				return
 			}
 		}
-		for _, feature := range f.Features {
-			if slices.Contains(grubRejects[f.Type], feature) {
-				c.add(id, text, false, true, "%s is on %s, %s with %s", p, f.Volume, f.Type, feature)
-				return
-			}
+		if feature := grubRejected(f.Type, f.Features); feature != "" {
+			c.add(id, text, false, true, "%s is on %s, %s with %s", p, f.Volume, f.Type, feature)
+			return
 		}
 		if f.Replayed {
 			c.add(id, text, false, false, "the journal of %s holds changes that GRUB does not look for", f.Volume)
