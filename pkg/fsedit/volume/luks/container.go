@@ -2,7 +2,9 @@ package luks
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
@@ -69,31 +71,33 @@ func find(dev blockdev.Device) (c *container, doubt bool, err error) {
 	case first && version != 2:
 		return nil, false, ondisk.At("LUKS", "header", 0).In("version").Unsupported("%d", version)
 	}
-	c, err = read2(dev)
-	if err == nil && !first {
-		err = overwritten(dev, c.uuid)
+	if !first {
+		if err := damaged(dev); err != nil {
+			return nil, false, err
+		}
 	}
-	if err != nil {
+	if c, err = read2(dev); err != nil {
 		return nil, false, err
 	}
 	return c, !first, nil
 }
 
-// overwritten refuses a second header of LUKS2 where something else has taken the
-// place of the first one: all that it may be is damaged or wiped.
-func overwritten(dev blockdev.Device, uuid string) error {
-	h, err := ondisk.Read[header2](dev, 0, be)
-	if err != nil {
-		return err
-	}
+// damaged refuses to look for a second header of LUKS2 where something else has
+// taken the place of the first one: that has to be wiped, or be one but for its
+// signature.
+func damaged(dev blockdev.Device) error {
 	p, err := ondisk.Bytes(dev, 0, header2Len)
 	if err != nil {
 		return err
 	}
-	if ondisk.IsZero(p) || uuid != "" && cleanUUID(cstring(h.UUID[:])) == uuid {
+	var h header2
+	if _, err := binary.Decode(p, be, &h); err != nil {
+		return err
+	}
+	if ondisk.IsZero(p) || h.Version == 2 && h.Offset == 0 && slices.Contains(sizes2, int64(h.Size)) {
 		return nil
 	}
-	return ondisk.At("LUKS2", "header", 0).Format("something else is in its place")
+	return ondisk.At("LUKS", "header", 0).Format("no signature")
 }
 
 // check refuses what does not lie on dev, before anything is computed from it.
