@@ -322,7 +322,18 @@ func exerciseSpace(t testing.TB, dev *blockdev.Overlay, seed uint64) bool {
 		m.stage.Do(func() error { return m.cut(uint64(d.Node)) })
 		m.stage.Do(func() error { return m.burst(uint64(d.Node), r.IntN(150)) })
 	}
-	return m.space.finish() == nil
+	if m.space.finish() != nil {
+		return false
+	}
+	after := moverOf(t, dev, m.v)
+	after.v = m.v // as staged
+	after.space.v = m.v
+	for ag, g := range m.space.groups {
+		if _, err := after.space.group(ag); err != nil && g.changed() {
+			t.Error("after the transaction: ", err)
+		}
+	}
+	return true
 }
 
 // TestSpaceOfSeeds: the fuzz target does something.

@@ -86,7 +86,7 @@ func (m *mover) putInode(in *inode) error {
 	return m.stage.Patch(in.off, in.raw)
 }
 
-func packExtent(r run) []byte {
+func packRun(r run) []byte {
 	a, b := r.logical<<9|r.phys>>43, r.phys<<21|r.count
 	if r.kind == runUnwritten {
 		a |= 1 << 63
@@ -124,7 +124,7 @@ func (m *mover) moveData(in *inode, num uint64) error {
 			return err
 		}
 		for _, n := range fresh {
-			packed = append(packed, packExtent(n)...)
+			packed = append(packed, packRun(n)...)
 			from := m.v.byteOff(r.phys + n.logical - r.logical)
 			copies = append(copies, dataCopy{m.origin(from), m.v.byteOff(n.phys), int64(n.count) << m.v.blockBits})
 		}
