@@ -27,7 +27,7 @@ func (uefi) Applies(f *guest.Facts) bool {
 
 func (e uefi) Plan(ctx context.Context, s *Staged, job Job) error {
 	arch := job.Facts.Arch()
-	if efi.FallbackName(arch) == "" {
+	if !job.UEFI() || efi.FallbackName(arch) == "" {
 		return nil
 	}
 	for i := range job.Facts.Firmware.ESPs {
@@ -53,11 +53,7 @@ func (e uefi) partition(s *Staged, job Job, esp *guest.ESP, arch string) error {
 		return nil
 	}
 	if why := readOnly(job.Facts, esp.Volume); why != "" {
-		if job.UEFI() {
-			return ondisk.Because(ondisk.ErrUnsupported, "%s needs %s, and cannot be edited: %s", esp.Volume, efi.FallbackName(arch), why)
-		}
-		s.Warn(e.Name(), "%s cannot be edited: %s", esp.Volume, why)
-		return nil
+		return ondisk.Because(ondisk.ErrUnsupported, "%s needs %s, and cannot be edited: %s", esp.Volume, efi.FallbackName(arch), why)
 	}
 	return e.install(s, job, from, old, arch)
 }
@@ -112,7 +108,7 @@ func (e uefi) install(s *Staged, job Job, from, old *guest.EFIProgram, arch stri
 	if boot == "" {
 		boot = path.Dir(dir) + "/BOOT"
 	}
-	why := Reason{Edit: e.Name(), Required: job.UEFI(), Text: "firmware without boot entries starts a copy of " + from.Path}
+	why := Reason{Edit: e.Name(), Required: true, Text: "firmware without boot entries starts a copy of " + from.Path}
 	suffix := efi.Suffix(arch)
 	var beside []string
 	grub := from

@@ -20,9 +20,17 @@
 // of fstab are then matched with what is left, where only one match is possible.
 // Nothing is guessed: what is ambiguous stays open and is a warning.
 //
+// # EFI system partitions
+//
+// One that fstab does not mount is in the tree all the same, on an empty /boot/efi
+// or /efi of the guest, else at a place of its own that no listing shows. What its
+// programs lead to is followed as far as their files tell, which is all that a new
+// machine has: boot entries are in the memory of the old one.
+//
 // # Limits
 //
 // A path leads through at most 40 links. Text files are read up to Limits.Text.
-// The YAML of netplan is understood in block style only. LVM, MD, btrfs
-// subvolumes and the discoverable partitions of GPT are not resolved yet.
+// The YAML of netplan is understood in block style only. btrfs subvolumes and
+// the discoverable partitions of GPT are not resolved yet, but for EFI system
+// partitions.
 package guest

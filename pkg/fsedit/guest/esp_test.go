@@ -1,11 +1,16 @@
 package guest
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/efi"
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/fsedit/fsedittest"
+	"github.com/vmconv/vmconv/pkg/fsedit/volume"
+	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 )
 
 // chained follows the program at /boot/efi/EFI/x of a guest with files: the EFI
@@ -105,4 +110,96 @@ func FuzzChain(f *testing.F) {
 			t.Errorf("%q", p.Chain)
 		}
 	})
+}
+
+// memPart is a partition of the one disk with files.
+func memPart(number int, typ, uuid string, files map[string]string) Source {
+	v := &fsedittest.MemVolume{FS: fsedittest.NewMemFS(files), ID: filesys.Ident{Type: typ, UUID: uuid}}
+	return Source{
+		Volume: volume.Volume{ID: fmt.Sprintf("sda%d", number), Kind: "mbr", Number: number, Device: blockdev.FromBytes(nil)}, Ident: v.ID,
+		Open: func() (filesys.Volume, filesys.FS, error) { return v, v.FS, nil },
+	}
+}
+
+// peFile is the least that counts as an EFI program for x86_64, with one section.
+func peFile(section, content string) string {
+	p := make([]byte, 0x200)
+	copy(p, "MZ")
+	p[0x3c] = 0x40
+	copy(p[0x40:], "PE\x00\x00\x64\x86\x01")
+	p[0x40+20] = 112                       // optional header
+	p[0x40+24], p[0x40+25] = 0x0b, 2       // PE32+
+	copy(p[0x40+24+112:], section)         // name
+	p[0x40+24+112+16] = byte(len(content)) // size
+	p[0x40+24+112+21] = 2                  // place: 0x200
+	return string(p) + content
+}
+
+// TestSystemdBoot: a kernel, its initramfs and its arguments lie on the EFI system
+// partition, which fstab does not mount.
+func TestSystemdBoot(t *testing.T) {
+	esp := memPart(1, "vfat", "AB-12", map[string]string{
+		"EFI/systemd/systemd-bootx64.efi": peFile(".sdmagic", "#### LoaderInfo: systemd-boot 252 ####"),
+		"EFI/BOOT/BOOTX64.EFI":            peFile(".sdmagic", "#### LoaderInfo: systemd-boot 252 ####"),
+		"EFI/Linux/debian.efi":            peFile(".linux", "x"),
+		"EFI/x/notes.efi":                 "no program",
+		"loader/loader.conf":              "timeout 3\ndefault m-*\n",
+		"loader/entries/m-6.1.0.conf":     "title Debian\nlinux /m/6.1.0/linux\ninitrd /m/6.1.0/initrd\noptions root=UUID=a ro\n",
+		"m/6.1.0/linux":                   bzImage("6.1.0"),
+		"m/6.1.0/initrd":                  "cpio",
+	})
+	esp.Volume.Type = espMBR
+	files := map[string]string{"etc/fstab": "UUID=a / ext4\n", "bin": "-> usr/bin", "usr/bin/sh": "", "boot/efi/": "", "lib/modules/6.1.0/modules.dep": "x:", "lib/modules/6.1.0/kernel/": ""}
+	tree, f, err := Inspect(t.Context(), []Source{esp, memPart(2, "ext4", "a", files)}, Options{Level: Full})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := ReadFile(tree, "/boot/efi/EFI/x/notes.efi", 100); err != nil || string(text) != "no program" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if len(f.Firmware.ESPs) != 1 || len(f.Firmware.ESPs[0].Programs) != 3 || !f.Firmware.UEFI || f.Firmware.BIOS {
+		t.Fatalf("%+v", f.Firmware)
+	}
+	p := f.Firmware.ESPs[0].Fallback("x86_64")
+	if p == nil || p.Kind != efi.SystemdBoot || p.Version != "252" || p.Broken != "" {
+		t.Errorf("%+v", p)
+	}
+	if len(f.Loaders) != 1 || f.Loaders[0].Kind != "systemd-boot" || !f.Loaders[0].Installed {
+		t.Errorf("%+v", f.Loaders)
+	}
+	const want = `6.1.0 modules=/lib/modules/6.1.0 image=/boot/efi/m/6.1.0/linux initramfs=/boot/efi/m/6.1.0/initrd arch=x86_64 args="root=UUID=a ro" default=true xen=false entries=1
+`
+	if got := describe(f.Kernels); got != want {
+		t.Errorf("%s not %s", got, want)
+	}
+}
+
+func TestChoose(t *testing.T) {
+	for want, f := range map[string]Firmware{BIOS: {BIOS: true}, UEFI: {UEFI: true}, "": {}} {
+		if kind, why := f.Choose(); kind != want || why == "" {
+			t.Errorf("%+v: %q", f, kind)
+		}
+	}
+	if kind, why := (Firmware{BIOS: true, UEFI: true}).Choose(); kind != BIOS || !strings.Contains(why, "UEFI") {
+		t.Errorf("%q %q", kind, why)
+	}
+}
+
+// TestLeftBootCode: boot code of GRUB without the core that it loads starts nothing.
+func TestLeftBootCode(t *testing.T) {
+	disk := make([]byte, 64<<10)
+	copy(disk[0x180:], "GRUB ")
+	disk[510], disk[511], disk[coreSector] = 0x55, 0xaa, 34
+	source := Source{Volume: volume.Volume{ID: "sda", Kind: "disk", Device: blockdev.FromBytes(disk)}}
+	if got := findBootCode([]Source{source}); got.loader != "unknown" {
+		t.Errorf("%+v without a core", got)
+	}
+	disk[34*512] = 0x52
+	if got := findBootCode([]Source{source}); got.loader != "grub2" {
+		t.Errorf("%+v with a core", got)
+	}
+	disk[coreSector] = 200
+	if got := findBootCode([]Source{source}); got.loader != "unknown" {
+		t.Errorf("%+v with a core behind the disk", got)
+	}
 }
