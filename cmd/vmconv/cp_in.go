@@ -26,6 +26,7 @@ func (a *app) copyIn(ctx context.Context, f *cpFlags, c copyJob) error {
 	}
 	defer m.Close()
 	in := inward{ctx: ctx, tree: m.Tree, editors: newEditors(m.Tree), links: map[[2]uint64]placed{}}
+	in.labels = newLabels(m.Tree, func(text string) { a.ui.warn(c.to, "selinux", text) })
 	in.ownerless = sync.OnceFunc(func() {
 		a.ui.warn(c.to, "owner", "the filesystem keeps no owners: all files are root's there")
 	})
@@ -48,6 +49,9 @@ func (a *app) copyIn(ctx context.Context, f *cpFlags, c copyJob) error {
 			return err
 		}
 	}
+	if err := in.labels.finish(&in.editors); err != nil {
+		return err
+	}
 	if err := in.editors.commit(ctx); err != nil {
 		return err
 	}
@@ -59,6 +63,7 @@ type inward struct {
 	ctx       context.Context
 	tree      *guest.Tree
 	editors   editors
+	labels    labels
 	host      osfile.Contents
 	spills    []*osfile.Spill      // of stdin
 	links     map[[2]uint64]placed // host files with several names, by device and inode
@@ -126,7 +131,7 @@ func (in *inward) copy(src, dst string, info fs.FileInfo) error {
 		return ed.Link(first.node, dir, name)
 	}
 	attr := filesys.NewAttr{Mode: filesys.ModeOf(info.Mode()), UID: st.UID, GID: st.GID, Mtime: info.ModTime()}
-	node, err := in.object(ed, dir, name, src, info, attr, st)
+	node, err := in.object(ed, dir, dst, src, info, attr, st)
 	if err != nil {
 		return fmt.Errorf("%s: %w", dst, err)
 	}
@@ -141,8 +146,10 @@ func (in *inward) copy(src, dst string, info fs.FileInfo) error {
 	return in.stamp(ed, node, info, st)
 }
 
-// object makes the file, link or folder itself, over what has its name.
-func (in *inward) object(ed filesys.Editor, dir filesys.Node, name, src string, info fs.FileInfo, attr filesys.NewAttr, st osfile.Stat) (filesys.Node, error) {
+// object makes the file, link or folder itself, over what has its name. What is
+// there before keeps its SELinux label.
+func (in *inward) object(ed filesys.Editor, dir filesys.Node, dst, src string, info fs.FileInfo, attr filesys.NewAttr, st osfile.Stat) (filesys.Node, error) {
+	name := path.Base(dst)
 	old, err := existing(ed, dir, name)
 	if err != nil {
 		return 0, err
@@ -160,6 +167,14 @@ func (in *inward) object(ed filesys.Editor, dir filesys.Node, name, src string, 
 	if err := clearName(ed, dir, name); err != nil {
 		return 0, err
 	}
+	node, err := in.create(ed, dir, name, src, info, attr, st)
+	if err != nil {
+		return 0, err
+	}
+	return node, in.labels.give(placed{ed, node}, dir, dst, attr.Mode)
+}
+
+func (in *inward) create(ed filesys.Editor, dir filesys.Node, name, src string, info fs.FileInfo, attr filesys.NewAttr, st osfile.Stat) (filesys.Node, error) {
 	switch info.Mode().Type() {
 	case fs.ModeDir:
 		return ed.Mkdir(dir, name, attr)
@@ -236,7 +251,9 @@ func (in *inward) stdin(r io.Reader, dst string, isDir bool) error {
 	}
 	node, err := ed.Lookup(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		node, err = ed.Create(dir, name, filesys.NewAttr{Mode: 0o644})
+		if node, err = ed.Create(dir, name, filesys.NewAttr{Mode: 0o644}); err == nil {
+			err = in.labels.give(placed{ed, node}, dir, dst, filesys.Regular)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", dst, err)

@@ -82,9 +82,15 @@ func (a *app) edit(ctx context.Context, f *editFlags, disks, paths []string) err
 	if err != nil {
 		return err
 	}
+	for _, w := range staged.Warnings() {
+		a.ui.warn("", w.Edit, w.Text)
+	}
 	for _, c := range changes {
 		if f.dryRun {
 			fmt.Fprintln(a.stdout, printable(c.Diff))
+			if c.Label != "" {
+				fmt.Fprintf(a.stdout, "%s: labelled %s\n", printable(c.Path), printable(c.Label))
+			}
 		}
 	}
 	if len(changes) == 0 {

@@ -25,6 +25,9 @@ func renderReport(w io.Writer, r convert.Report) {
 			for _, why := range c.Reasons {
 				fmt.Fprintf(w, "           %s\n", printable(why.Text))
 			}
+			if c.Label != "" {
+				fmt.Fprintf(w, "           labelled %s\n", printable(c.Label))
+			}
 			if r.DryRun && c.Diff != "" {
 				fmt.Fprintln(w, indent(printable(strings.TrimRight(c.Diff, "\n")), "    "))
 			}

@@ -92,6 +92,7 @@ func (a *app) tarIn(ctx context.Context, f *imageFlags, j tarInJob) error {
 		return err
 	}
 	u.notice = func(text string) { a.ui.warn(j.dir, "tar", text) }
+	u.labels = newLabels(m.Tree, func(text string) { a.ui.warn(j.dir, "selinux", text) })
 	defer u.editors.abort()
 	archive, err := a.openArchive(ctx, j.archive)
 	if err != nil {
@@ -101,6 +102,9 @@ func (a *app) tarIn(ctx context.Context, f *imageFlags, j tarInJob) error {
 	if err := u.unpack(archive, func(done int64) {
 		a.ui.observer().Tell(ondisk.Event{Phase: "unpacking", Done: done, Total: archive.Size()})
 	}); err != nil {
+		return err
+	}
+	if err := u.labels.finish(&u.editors); err != nil {
 		return err
 	}
 	if err := u.editors.commit(ctx); err != nil {

@@ -46,7 +46,7 @@ func (u *unpacker) makeSymlink(dir placed, full string, h pax.Header) error {
 	if err != nil {
 		return err
 	}
-	return u.finish(placed{dir.editor, node}, full, h)
+	return u.finishNew(placed{dir.editor, node}, dir.node, full, h)
 }
 
 // hardLink gives a member of the archive, or a file of the guest, one more name.

@@ -120,8 +120,11 @@ func (u *unpacker) step(real, name string, create bool) (target string, err erro
 		return "", err
 	case attr.Mode == 0 && create:
 		node, err := dir.editor.Mkdir(dir.node, name, filesys.NewAttr{Mode: 0o755})
+		if err != nil {
+			return "", err
+		}
 		u.folders[full] = placed{dir.editor, node}
-		return "", err
+		return "", u.labels.give(u.folders[full], dir.node, full, filesys.Dir)
 	case attr.Mode == 0:
 		return "", &fs.PathError{Op: "lookup", Path: full, Err: fs.ErrNotExist}
 	case attr.Mode.IsSymlink():

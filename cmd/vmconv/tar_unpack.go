@@ -12,6 +12,7 @@ import (
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
 	"github.com/vmconv/vmconv/pkg/fsedit/pax"
+	"github.com/vmconv/vmconv/pkg/fsedit/selinux"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -21,6 +22,7 @@ type unpacker struct {
 	ctx     context.Context
 	tree    *guest.Tree
 	editors editors
+	labels  labels
 	top     string // the folder's real path
 	mounts  map[string]bool
 
@@ -136,6 +138,9 @@ func (u *unpacker) folder(above, name string, h pax.Header) error {
 				return err
 			}
 			u.folders[full] = placed{dir.editor, node}
+			if err := u.label(u.folders[full], dir.node, full, h); err != nil {
+				return err
+			}
 		}
 	}
 	return u.stampLater(full, h)
@@ -162,7 +167,7 @@ func (u *unpacker) object(dir placed, full string, m pax.Member) error {
 		if err != nil {
 			return err
 		}
-		return u.finish(placed{dir.editor, node}, full, m.Header)
+		return u.finishNew(placed{dir.editor, node}, dir.node, full, m.Header)
 	}
 	node, err := dir.editor.Create(dir.node, name, newAttr(m.Header))
 	if err != nil {
@@ -173,11 +178,26 @@ func (u *unpacker) object(dir placed, full string, m pax.Member) error {
 			return err
 		}
 	}
-	return u.finish(placed{dir.editor, node}, full, m.Header)
+	return u.finishNew(placed{dir.editor, node}, dir.node, full, m.Header)
 }
 
 func newAttr(h pax.Header) filesys.NewAttr {
 	return filesys.NewAttr{Mode: h.Attr.Mode, UID: h.Attr.UID, GID: h.Attr.GID, Mtime: h.Attr.Mtime}
+}
+
+// finishNew is finish, and a SELinux label when the archive has none.
+func (u *unpacker) finishNew(at placed, dir filesys.Node, full string, h pax.Header) error {
+	if err := u.label(at, dir, full, h); err != nil {
+		return err
+	}
+	return u.finish(at, full, h)
+}
+
+func (u *unpacker) label(at placed, dir filesys.Node, full string, h pax.Header) error {
+	if h.Xattrs[selinux.Xattr] != nil {
+		return nil
+	}
+	return u.labels.give(at, dir, full, h.Attr.Mode)
 }
 
 // finish gives an object what it starts without, or lost when it was filled.

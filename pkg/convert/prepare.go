@@ -122,10 +122,10 @@ func (p *Prepared) edit(ctx context.Context) error {
 	if err := edit.Plan(ctx, staged, job); err != nil {
 		return err
 	}
-	p.Notes = append(p.Notes, staged.Warnings()...)
 	if p.Changes, err = staged.Changes(); err != nil {
 		return err
 	}
+	p.Notes = append(p.Notes, staged.Warnings()...)
 	if p.Request.Now.IsZero() {
 		p.Request.Now = lastTouched(m.Tree)
 	}

@@ -27,6 +27,7 @@ type ChangeReport struct {
 	Path    string        `json:"path"`
 	Kind    edit.Kind     `json:"kind"`
 	Reasons []edit.Reason `json:"reasons"`
+	Label   string        `json:"label,omitempty"` // SELinux label of an added object
 	Diff    string        `json:"diff,omitempty"`
 }
 
@@ -46,7 +47,7 @@ func (p *Prepared) Report() Report {
 		r.System = p.Before.OS.Name
 	}
 	for _, c := range p.Changes {
-		r.Changes = append(r.Changes, ChangeReport{Path: c.Path, Kind: c.Kind, Reasons: c.Reasons, Diff: c.Diff})
+		r.Changes = append(r.Changes, ChangeReport{Path: c.Path, Kind: c.Kind, Reasons: c.Reasons, Label: c.Label, Diff: c.Diff})
 	}
 	return r
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
 	"github.com/vmconv/vmconv/pkg/fsedit/guest"
+	"github.com/vmconv/vmconv/pkg/fsedit/selinux"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
@@ -77,15 +78,16 @@ func modify(t *testing.T, p, before, after string) Change {
 
 func TestApply(t *testing.T) {
 	j := joined{root: newMemory(), boot: newMemory()}
-	j.root.write(t, "/etc/fstab", "old", map[string][]byte{selinux: []byte("etc_t"), "security.ima": {1}, "user.x": {2}})
-	j.root.nodes[2].xattrs = map[string][]byte{selinux: []byte("root_t")}
+	j.root.write(t, "/etc/fstab", "old", map[string][]byte{selinux.Xattr: []byte("etc_t"), "security.ima": {1}, "user.x": {2}})
+	j.root.write(t, "/old", "", map[string][]byte{selinux.Xattr: []byte("mnt_t")})
 	j.boot.write(t, "/grub/grub.cfg", "old", nil)
 	must(t, Apply(t.Context(), j, []Change{
 		modify(t, "/boot/grub/grub.cfg", "old", "new"),
 		modify(t, "/etc/fstab", "old", "new"),
 		{Path: "/var", Kind: Mkdir, Mode: 0o755},
-		{Path: "/var/note", Kind: Add, Mode: 0o600, Content: text("note")},
+		{Path: "/var/note", Kind: Add, Mode: 0o600, Content: text("note"), Label: "var_t"},
 		{Path: "/link", Kind: Link, Target: "var/note"},
+		{Path: "/old", Kind: Link, Target: "var/note"},
 	}, ApplyOptions{Now: time.Unix(1, 0)}))
 	fstab := j.root.at(t, "/etc/fstab")
 	if fstab.text(t) != "new" || j.boot.at(t, "/grub/grub.cfg").text(t) != "new" {
@@ -94,21 +96,14 @@ func TestApply(t *testing.T) {
 	if _, ok := fstab.xattrs["security.ima"]; ok || len(fstab.xattrs) != 2 {
 		t.Errorf("attributes of a changed file: %v", fstab.xattrs)
 	}
-	if note := j.root.at(t, "/var/note"); note.mode.Perm() != 0o600 || string(note.xattrs[selinux]) != "root_t" {
+	if note := j.root.at(t, "/var/note"); note.mode.Perm() != 0o600 || string(note.xattrs[selinux.Xattr]) != "var_t\x00" {
 		t.Errorf("an added file: mode %o, %v", note.mode, note.xattrs)
 	}
-	if j.root.at(t, "/link").target != "var/note" {
-		t.Error("the link leads elsewhere")
+	if old := j.root.at(t, "/old"); string(old.xattrs[selinux.Xattr]) != "mnt_t" {
+		t.Errorf("a replaced link: %v", old.xattrs)
 	}
-}
-
-func TestApplyLabelsAsNeighbours(t *testing.T) {
-	j := joined{root: newMemory(), boot: newMemory()}
-	j.root.write(t, "/boot.old", "", map[string][]byte{selinux: []byte("boot_t")})
-	j.root.nodes[2].xattrs = map[string][]byte{selinux: []byte("root_t")}
-	must(t, Apply(t.Context(), j, []Change{{Path: "/new", Kind: Add, Content: text("")}}, ApplyOptions{}))
-	if got := j.root.at(t, "/new").xattrs[selinux]; string(got) != "boot_t" {
-		t.Errorf("label %q", got)
+	if link := j.root.at(t, "/link"); link.target != "var/note" || len(link.xattrs) > 0 {
+		t.Error("the link leads elsewhere")
 	}
 }
 

@@ -28,6 +28,7 @@ type Change struct {
 	Mode    filesys.Mode    // permission bits of an added object
 	UID     uint32          // of an added object
 	GID     uint32
+	Label   string // SELinux label of an added object; empty: none, or the one of what it replaces
 	Diff    string // how a person sees it: a unified diff, or an archive's listing
 }
 

@@ -23,7 +23,8 @@ import (
 const maxDiff = 256 << 10
 
 // Changes folds what was staged: one change a path, by path. What came out as
-// the base has it is left out.
+// the base has it is left out. What is added has its SELinux label, where the guest
+// labels its files.
 func (s *Staged) Changes() ([]Change, error) {
 	var out []Change
 	for _, real := range slices.Sorted(maps.Keys(s.nodes)) {
@@ -35,7 +36,7 @@ func (s *Staged) Changes() ([]Change, error) {
 			out = append(out, *c)
 		}
 	}
-	return out, nil
+	return s.label(out)
 }
 
 // fold compares one staged path with the base; nil is no change.

@@ -111,6 +111,9 @@ func plan(t *testing.T, base guest.View, job Job) ([]byte, []Change) {
 		for _, r := range c.Reasons {
 			fmt.Fprintf(&out, "  %s: %s (required: %t)\n", r.Edit, r.Text, r.Required)
 		}
+		if c.Label != "" {
+			fmt.Fprintf(&out, "  labelled %s\n", c.Label)
+		}
 		out.WriteString(c.Diff)
 	}
 	for _, w := range s.Warnings() {

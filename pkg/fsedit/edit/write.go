@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
+	"github.com/vmconv/vmconv/pkg/fsedit/selinux"
 	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 )
 
@@ -28,7 +29,8 @@ func (s *site) do(w work) error {
 	case Remove:
 		return ed.Remove(dir, name)
 	}
-	if err := s.clear(dir, name); err != nil {
+	old, err := s.clear(dir, name)
+	if err != nil {
 		return err
 	}
 	var n filesys.Node
@@ -47,7 +49,10 @@ func (s *site) do(w work) error {
 	if err != nil {
 		return err
 	}
-	return s.label(dir, n, c.Kind)
+	if c.Label != "" || c.Kind != Link {
+		old = selinux.Value(c.Label)
+	}
+	return s.label(n, old)
 }
 
 // unchanged fails when the file is not the one that the change was made for.
@@ -98,56 +103,35 @@ func (s *site) rewrite(c *Change, dir filesys.Node, name string) error {
 	return nil
 }
 
-// clear makes room for an object of another kind.
-func (s *site) clear(dir filesys.Node, name string) error {
-	err := s.editor.Remove(dir, name)
+// clear makes room for a new object, and gives the SELinux label of what was
+// there as the attribute holds it.
+func (s *site) clear(dir filesys.Node, name string) (label []byte, err error) {
+	n, err := s.editor.Lookup(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
-	return err
-}
-
-const selinux = "security.selinux"
-
-// label gives a new object the SELinux label of its neighbours: that of a file
-// beside it, else that of its directory, as the kernel itself would choose
-// without a rule of the policy.
-func (s *site) label(dir, n filesys.Node, kind Kind) error {
-	attrs, err := s.editor.Xattrs(dir)
-	if err != nil {
-		return err
-	}
-	label, ok := attrs[selinux]
-	if !ok {
-		return nil
-	}
-	if kind == Add {
-		if label, err = s.neighbour(dir, n, label); err != nil {
-			return err
-		}
-	}
-	return s.editor.SetXattr(n, selinux, label)
-}
-
-// neighbour is the label of the first other regular file in a directory.
-func (s *site) neighbour(dir, n filesys.Node, label []byte) ([]byte, error) {
-	list, err := s.editor.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range list {
-		if d.Node == n || d.Type != filesys.Regular {
-			continue
-		}
-		attrs, err := s.editor.Xattrs(d.Node)
-		if err != nil {
-			return nil, err
-		}
-		if other, ok := attrs[selinux]; ok {
-			return other, nil
-		}
+	attrs, err := s.editor.Xattrs(n)
+	if err != nil {
+		return nil, err
 	}
-	return label, nil
+	return attrs[selinux.Xattr], s.editor.Remove(dir, name)
+}
+
+// label gives a new object its SELinux label: the one that was planned, or that
+// of the link which it replaces. A filesystem that keeps no attributes keeps no
+// labels, and its guest expects none there.
+func (s *site) label(n filesys.Node, value []byte) error {
+	if len(value) <= 1 {
+		return nil
+	}
+	err := s.editor.SetXattr(n, selinux.Xattr, value)
+	if errors.Is(err, ondisk.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 // walk finds the object at a path without links.

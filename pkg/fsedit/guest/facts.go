@@ -13,7 +13,7 @@ type Facts struct {
 	Filesystems []Filesystem `json:"filesystems"` // every volume that holds one, mounted or not
 	NICs        []NIC        `json:"nics,omitempty"`
 	Packages    []Package    `json:"packages,omitempty"`
-	SELinux     bool         `json:"selinux,omitempty"`
+	SELinux     *SELinux     `json:"selinux,omitempty"` // nil without a configuration of it
 	// Hibernated is the swap space that holds the memory of a system that is to
 	// resume: its filesystems must not be edited.
 	Hibernated string   `json:"hibernated,omitempty"`

@@ -106,6 +106,7 @@ func TestFull(t *testing.T) {
 	files["var/lib/dpkg/status"] = "Package: b\nStatus: install ok installed\nVersion: 1:2-3\nArchitecture: amd64\nDescription: x\n Package: no\n\n" +
 		"Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\nPackage: a\nStatus: hold ok installed\nVersion: 2\nArchitecture: all\n"
 	files["etc/selinux/config"] = "# SELINUX=x\nSELINUX=enforcing\n"
+	files["etc/selinux/targeted/contexts/files/file_contexts"] = ""
 	disk := make([]byte, 512)
 	copy(disk[0x180:], "GRUB \x00Geom")
 	disk[510], disk[511] = 0x55, 0xaa
@@ -120,7 +121,7 @@ func TestFull(t *testing.T) {
 	if want := []guest.Package{{Name: "a", Version: "2", Arch: "all"}, {Name: "b", Version: "1:2-3", Arch: "amd64"}}; !slices.Equal(f.Packages, want) {
 		t.Errorf("packages %+v", f.Packages)
 	}
-	if !f.SELinux || !f.Firmware.BIOS || f.Firmware.UEFI || f.OS.Family != "debian" || len(f.Swaps) != 1 || f.Swaps[0].Volume != "sda2" {
+	if f.SELinux == nil || *f.SELinux != (guest.SELinux{Mode: "enforcing", Policy: "targeted", Config: "/etc/selinux/config"}) || !f.Firmware.BIOS || f.Firmware.UEFI || f.OS.Family != "debian" || len(f.Swaps) != 1 || f.Swaps[0].Volume != "sda2" {
 		t.Errorf("%+v", f)
 	}
 	if f.Hibernated != "sda2" || len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "hibernated") {

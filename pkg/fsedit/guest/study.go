@@ -31,7 +31,7 @@ func (in *inspection) study(ctx context.Context, tree *Tree) error {
 			}
 			f.Packages = packages
 		},
-		func() { f.SELinux = selinux(tree, limits.Text) },
+		func() { f.SELinux = readSELinux(tree, limits.Text, f.Kernels) },
 		func() { f.Firmware = findFirmware(tree, in.sources, boot, f) },
 	}
 	for _, step := range steps {

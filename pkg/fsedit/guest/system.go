@@ -2,7 +2,6 @@ package guest
 
 import (
 	"encoding/binary"
-	"regexp"
 	"strings"
 )
 
@@ -161,16 +160,4 @@ func elfMachine(h []byte) string {
 	default:
 		return machines[m]
 	}
-}
-
-var selinuxMode = regexp.MustCompile(`(?m)^\s*SELINUX=(\w+)`)
-
-// selinux reports whether the guest labels its files.
-func selinux(v View, limit int64) bool {
-	text, err := ReadFile(v, "/etc/selinux/config", limit)
-	if err != nil {
-		return false
-	}
-	m := selinuxMode.FindSubmatch(text)
-	return m != nil && string(m[1]) != "disabled"
 }
