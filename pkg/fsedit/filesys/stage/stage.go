@@ -34,6 +34,9 @@ func New(inner blockdev.Device, bits uint, forget func(nr uint64)) *Stage {
 // OnChange replaces the function that New was given.
 func (s *Stage) OnChange(forget func(nr uint64)) { s.forget = forget }
 
+// Below is the device that nothing of it has reached.
+func (s *Stage) Below() blockdev.Device { return s.inner }
+
 // Size is that of the device below, in bytes.
 func (s *Stage) Size() int64 { return s.inner.Size() }
 

@@ -17,7 +17,7 @@ func (v *volume) FreeExtents(ctx context.Context) ([]filesys.Range, error) {
 	at := ondisk.At(layer, "superblock", 0)
 	switch {
 	case v.unsure != "":
-		return nil, at.Unsupported("free space of a filesystem %s", v.unsure)
+		return nil, at.Unsupported("free space cannot be told: %s", v.unsure)
 	case v.has(incompat, fiNeedsRepair):
 		return nil, at.Unsupported("free space of a filesystem that needs xfs_repair")
 	}
@@ -30,7 +30,7 @@ func (v *volume) FreeExtents(ctx context.Context) ([]filesys.Range, error) {
 			return nil, err
 		}
 	}
-	if want := v.super.FDBlocks; f.blocks != want {
+	if want := v.latest.Load().FDBlocks; f.blocks != want {
 		return nil, at.Corrupt("%d free blocks, the groups have %d", want, f.blocks)
 	}
 	return f.out, nil

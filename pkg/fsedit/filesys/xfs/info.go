@@ -15,12 +15,19 @@ func (v *volume) Info() filesys.Info {
 	}
 }
 
-// readOnly says why the volume cannot be edited; never empty yet.
+// readOnly says why the volume cannot be edited; empty when it can.
 func (v *volume) readOnly() string {
-	if names := v.withPolicy(read); len(names) > 0 {
+	switch names := v.withPolicy(read); {
+	case v.has(incompat, fiNeedsRepair):
+		return "it is marked as needing repair; run xfs_repair in the guest"
+	case len(names) > 0:
 		return "feature " + strings.Join(names, ", ") + " cannot be edited"
+	case v.unsure != "":
+		return v.unsure
+	case !v.v5() && !v.has(versionBits, fvNLink):
+		return "its inodes count links as IRIX did"
 	}
-	return "writing XFS is not implemented yet"
+	return ""
 }
 
 // stateNotices tell what xfs_repair(8) would be run for, and what is not there.
@@ -48,7 +55,7 @@ func (v *volume) stateNotices() []string {
 // more blocks for itself. Inodes are made when they are needed, so that their
 // number follows from the free blocks.
 func (v *volume) Space() filesys.Space {
-	s := v.super
+	s := v.latest.Load()
 	blocks := int64(v.blockCount)
 	free := int64(min(s.FDBlocks, v.blockCount))
 	free = max(0, free-8*int64(v.agCount)) // kept to split B-trees: XFS_ALLOCBT_AGFL_RESERVE + 4 in each group

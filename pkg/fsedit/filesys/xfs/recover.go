@@ -54,7 +54,7 @@ func (r *logReplay) finish(s *logState) error {
 			kinds[intentNames[i.kind]] = true
 		}
 		what := strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")
-		v.unsure = "whose log holds unfinished work: " + what
+		v.unsure = "its log holds unfinished work: " + what
 		v.notices = append(v.notices, fmt.Sprintf("the log holds unfinished work (%s), which the guest finishes when it mounts the filesystem", what))
 		return nil
 	}
@@ -64,6 +64,7 @@ func (r *logReplay) finish(s *logState) error {
 	}
 	if left {
 		v.notices = append(v.notices, "files that were open when the guest stopped are deleted when it mounts the filesystem")
+		v.unended = s
 		return nil
 	}
 	if err := r.log.clear(r.dev, s); err != nil {

@@ -15,12 +15,7 @@ func (t *tree) Xattrs(n filesys.Node) (map[string][]byte, error) {
 		return nil, nil
 	}
 	l := attrList{v: t.v, fork: f, out: map[string][]byte{}}
-	if f.format == formatLocal {
-		err = l.short()
-	} else if f.format != formatExtent || f.count > 0 {
-		err = l.leafs()
-	}
-	if err != nil {
+	if err := l.read(); err != nil {
 		return nil, err
 	}
 	return l.out, nil
@@ -31,7 +26,19 @@ type attrList struct {
 	v     *volume
 	fork  fork
 	out   map[string][]byte
+	items []attribute // as stored, when there is no out
 	bytes int64
+}
+
+// read finds the attributes in whatever form they have.
+func (l *attrList) read() error {
+	switch f := l.fork; {
+	case f.format == formatLocal:
+		return l.short()
+	case f.format != formatExtent || f.count > 0:
+		return l.leafs()
+	}
+	return nil
 }
 
 // add takes one attribute; a nil value is still to be read by value.
@@ -44,14 +51,18 @@ func (l *attrList) add(flags uint8, name []byte, at ondisk.Place, value func() (
 	if err != nil {
 		return err
 	}
-	if acl, ok := aclNames[full]; ok {
+	if acl, ok := aclNames[full]; ok && l.out != nil {
 		if p, err = aclToSyscall(p); err != nil {
 			return at.In("%s", full).Wrap(err)
 		}
 		full = acl
 	}
-	if l.bytes += int64(len(full) + len(p)); l.bytes > l.v.limits.Text || len(l.out) >= l.v.limits.Entries {
+	if l.bytes += int64(len(full) + len(p)); l.bytes > l.v.limits.Text || max(len(l.out), len(l.items)) >= l.v.limits.Entries {
 		return at.TooBig("more than %d bytes of attributes", l.v.limits.Text)
+	}
+	if l.out == nil {
+		l.items = append(l.items, attribute{flags & (attrRoot | attrSecure), string(name), append([]byte{}, p...)})
+		return nil
 	}
 	l.out[full] = append([]byte{}, p...)
 	return nil
