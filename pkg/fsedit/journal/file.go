@@ -191,25 +191,3 @@ func (f *File) object(off uint64, kind uint8) (objectHead, error) {
 	}
 	return h, nil
 }
-
-// scan looks for entries object by object, as far as objects go.
-func (f *File) scan() error {
-	f.index = []uint64{}
-	limit := int(f.limits.Table / 8)
-	for off := f.header.HeaderSize; ; {
-		h, err := f.object(off, 0)
-		if errors.Is(err, ondisk.ErrCorrupt) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if h.Type == typeEntry {
-			if len(f.index) == limit {
-				return ondisk.At(layer, "entries", ondisk.NoOffset).TooBig("more than %d", limit)
-			}
-			f.index = append(f.index, off)
-		}
-		off += uint64(ondisk.AlignUp(int64(h.Size), objectAlign))
-	}
-}
