@@ -134,7 +134,10 @@ func (p *Prepared) edit(ctx context.Context) error {
 
 // job is what the edits work towards, and the checks look at.
 func (p *Prepared) job(f *guest.Facts) edit.Job {
-	return edit.Job{Facts: f, Needs: needs(p.Request.Targets), Limits: p.Request.Limits, Firmware: p.Request.VM.Firmware}
+	return edit.Job{
+		Facts: f, Needs: needs(p.Request.Targets), Limits: p.Request.Limits,
+		Firmware: p.Request.VM.Firmware, SecureBoot: p.Request.VM.SecureBoot,
+	}
 }
 
 // lastTouched is when the guest last changed something that every running system

@@ -50,6 +50,8 @@ type system struct {
 	files map[string]string
 	image map[string]string
 	facts guest.Facts
+
+	secure bool // Secure Boot
 }
 
 // good is a guest that starts.
@@ -91,7 +93,7 @@ func (s *system) failed(t *testing.T) string {
 	tree := guest.NewTree([]guest.Mounted{{Path: "/", Volume: "sda1", Open: func() (filesys.Volume, filesys.FS, error) {
 		return nil, root, nil
 	}}})
-	rows, err := Check(t.Context(), tree, edit.Job{Facts: &s.facts, Needs: edit.Needs{
+	rows, err := Check(t.Context(), tree, edit.Job{Facts: &s.facts, SecureBoot: s.secure, Needs: edit.Needs{
 		Drivers:  []edit.Driver{{Module: "virtio_pci", Required: true}, {Module: "virtio_blk", Required: true}, {Module: "virtio_net"}},
 		DiskName: func(i int) string { return "vd" + string(rune('a'+i)) },
 		Console:  "ttyS0",

@@ -69,6 +69,9 @@ func (c *checker) uefi() {
 		}
 	}
 	c.add("firmware", text, true, true, "%s %s", p, p.Path)
+	if c.job.SecureBoot {
+		c.add("secureboot", "Secure Boot lets the boot loader start", p.Signed, true, "%s %s", p, p.Path)
+	}
 	evidence := strings.Join(append([]string{p.Path}, p.Chain...), " -> ")
 	if p.Broken != "" {
 		evidence += ": " + p.Broken

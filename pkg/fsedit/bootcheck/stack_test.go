@@ -117,6 +117,12 @@ func TestUEFI(t *testing.T) {
 		{"fallback", guest.Firmware{UEFI: true, ESPs: []guest.ESP{{Volume: "sda1", Path: "/boot/efi", Programs: []guest.EFIProgram{
 			{Path: "/boot/efi/EFI/Boot/bootx64.efi", Kind: efi.GRUB, Arch: "x86_64", Chain: []string{"/boot/grub/grub.cfg"}},
 		}}}}, ""},
+		{"secure, signed", guest.Firmware{UEFI: true, ESPs: []guest.ESP{{Volume: "sda1", Path: "/boot/efi", Programs: []guest.EFIProgram{
+			{Path: "/boot/efi/EFI/BOOT/BOOTX64.EFI", Kind: efi.Shim, Arch: "x86_64", Signed: true},
+		}}}}, ""},
+		{"secure, not signed", guest.Firmware{UEFI: true, ESPs: []guest.ESP{{Volume: "sda1", Path: "/boot/efi", Programs: []guest.EFIProgram{
+			{Path: "/boot/efi/EFI/BOOT/BOOTX64.EFI", Kind: efi.GRUB, Arch: "x86_64"},
+		}}}}, "secureboot"},
 		{"broken", guest.Firmware{UEFI: true, ESPs: []guest.ESP{{Volume: "sda1", Path: "/boot/efi", Programs: []guest.EFIProgram{
 			{Path: "/boot/efi/EFI/BOOT/BOOTX64.EFI", Kind: efi.Shim, Arch: "x86_64", Broken: "grubx64.efi is not there"},
 		}}}}, "loader"},
@@ -128,6 +134,7 @@ func TestUEFI(t *testing.T) {
 	} {
 		s := good()
 		s.facts.Firmware, s.facts.OS.Arch = test.firmware, "x86_64"
+		s.secure = strings.HasPrefix(test.name, "secure")
 		if got := s.failed(t); got != test.want {
 			t.Errorf("%s: fails by %q, want %q", test.name, got, test.want)
 		}

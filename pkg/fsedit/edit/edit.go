@@ -24,6 +24,8 @@ type Job struct {
 	// Firmware is what the source says that the machine has, guest.BIOS or
 	// guest.UEFI; empty: the disks decide.
 	Firmware string
+	// SecureBoot: the machine's firmware refuses loaders that nobody signed.
+	SecureBoot bool
 }
 
 // UEFI reports whether the target will start the guest by UEFI.

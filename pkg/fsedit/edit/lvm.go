@@ -26,6 +26,9 @@ var lvmConfigs = []string{"/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf"}
 const lvmDeviceFile = "/etc/lvm/devices/system.devices"
 
 func (e lvm) Plan(ctx context.Context, s *Staged, job Job) error {
+	if err := e.caches(s, job); err != nil {
+		return err
+	}
 	devices := lvmDevices(job.Facts, job.Needs)
 	if len(devices) == 0 {
 		return e.report(s, job)
@@ -54,6 +57,29 @@ func (e lvm) Plan(ctx context.Context, s *Staged, job Job) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// deviceCaches remember what was found where; who misses one looks again
+// (lvm.conf(5), cache_dir; libblkid(3)).
+var deviceCaches = []string{"/etc/lvm/cache/.cache", "/etc/lvm/.cache", "/etc/blkid.tab", "/etc/blkid/blkid.tab"}
+
+func (e lvm) caches(s *Staged, job Job) error {
+	why := Reason{Edit: e.Name(), Text: "it remembers the devices of the source"}
+	for _, p := range deviceCaches {
+		if !guest.IsFile(s, p) {
+			continue
+		}
+		text, err := guest.ReadFile(s, p, job.Limits.OrDefault().Text)
+		if err != nil {
+			return err
+		}
+		if mention.Match(text) {
+			if err := s.Remove(p, why); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // report: the physical volumes are not on these disks, and nobody knows how the
