@@ -5,16 +5,19 @@ package luks_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/volume"
 	"github.com/vmconv/vmconv/pkg/fsedit/volume/luks"
 	"github.com/vmconv/vmconv/pkg/imagefmt/blockdev"
+	"github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 	"github.com/vmconv/vmconv/pkg/imagefmt/testtool"
 )
 
@@ -274,6 +277,38 @@ func TestSlots(t *testing.T) {
 		}
 		if ok != (m.locked == nil) || ok != (len(m.notices) == 0) {
 			t.Errorf("%q: %v, %q", key, m.locked, m.notices)
+		}
+	}
+}
+
+// TestStates: what cryptsetup leaves in the middle, beside, or behind.
+func TestStates(t *testing.T) {
+	half := filepath.Join(t.TempDir(), "half")
+	if err := os.WriteFile(half, make([]byte, plainLen+headLen), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	testtool.Run(t, "cryptsetup", append([]string{"reencrypt", "--encrypt", "--init-only", "-q", "--type", "luks2", "--reduce-device-size", fmt.Sprint(headLen),
+		"--key-file", keyFile(t, "k"), half}, quick("aes-xts-plain64", 512, 512)...)...)
+	data, header := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "header")
+	if err := os.WriteFile(data, make([]byte, plainLen), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(header, make([]byte, 4<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	testtool.Run(t, "cryptsetup", append([]string{"luksFormat", "-q", "--type", "luks2", "--header", header, "--key-file", keyFile(t, "k"), data},
+		quick("aes-xts-plain64", 512, 512)...)...)
+	erased := encrypted(t, plaintext(4096), 2, "k", quick("aes-xts-plain64", 512, 512)...)
+	testtool.Run(t, "cryptsetup", "luksErase", "-q", erased)
+	for file, c := range map[string]struct {
+		is    error
+		words string
+	}{
+		half: {ondisk.ErrUnsupported, "online-reencrypt"}, header: {ondisk.ErrUnsupported, "detached"}, erased: {ondisk.ErrCorrupt, "no keyslot"},
+	} {
+		m := mapDevice(t, openFile(t, file), ring("k"))
+		if len(m.volumes) != 0 || !errors.Is(m.locked, c.is) || !strings.Contains(fmt.Sprint(m.locked), c.words) {
+			t.Errorf("%s: %d volumes, %v", c.words, len(m.volumes), m.locked)
 		}
 	}
 }
