@@ -87,9 +87,8 @@ func (a *attempt) plan(l *agLayout, kind *treeKind, n int, stay bool) {
 // free space and the reverse map need depends on which blocks these are; more and
 // more are tried until they suffice, and the AGFL takes what is too much.
 func (a *attempt) spaceTrees(l *agLayout) bool {
-	g, geo := a.g, &a.s.v.geometry
-	known := 0
-	for _, t := range l.moving() {
+	moving, known := l.moving(), 0
+	for _, t := range moving {
 		known += t.shape.blocks()
 	}
 	pool, base := a.pool(l)
@@ -100,24 +99,11 @@ func (a *attempt) spaceTrees(l *agLayout) bool {
 		}
 		set, _ := setOf(blockRuns(blocks))
 		l.free = base.minus(set)
-		trees := []*treePlan{
-			{kind: bnobt, shape: bnobt.shape(geo, len(l.free), a.fill)},
-			{kind: cntbt, shape: cntbt.shape(geo, len(l.free), a.fill)},
-		}
 		rest := blocks
-		for _, t := range l.moving() {
+		for _, t := range moving {
 			rest = t.place(rest)
 		}
-		if g.trees[rmapbt] != nil {
-			n := a.ownExtents(l, rest)
-			trees = append(trees, &treePlan{kind: rmapbt, shape: rmapbt.shape(geo, len(g.rmaps)+n, a.fill)})
-		}
-		want, levels := 0, 0
-		for _, t := range trees {
-			want += t.shape.blocks()
-			levels += len(t.shape)
-		}
-		want += a.refill(levels)
+		trees, want := a.spaceShapes(l, rest)
 		if want > need {
 			need = want
 			continue
@@ -125,12 +111,28 @@ func (a *attempt) spaceTrees(l *agLayout) bool {
 		for _, t := range trees {
 			rest = t.place(rest)
 		}
-		if len(rest)+len(g.agfl) > int(geo.freeListSlots()) {
-			return false
-		}
 		l.plans, l.refill = append(l.plans, trees...), rest
-		return true
+		return len(rest)+len(a.g.agfl) <= int(a.s.v.freeListSlots())
 	}
+}
+
+// spaceShapes plans the trees of the free space and the reverse map that have the
+// given blocks, and says how many they and the AGFL want.
+func (a *attempt) spaceShapes(l *agLayout, blocks []uint32) (trees []*treePlan, want int) {
+	add := func(kind *treeKind, n int) {
+		trees = append(trees, &treePlan{kind: kind, shape: kind.shape(&a.s.v.geometry, n, a.fill)})
+	}
+	add(bnobt, len(l.free))
+	add(cntbt, len(l.free))
+	if a.g.trees[rmapbt] != nil {
+		add(rmapbt, len(a.g.rmaps)+a.ownExtents(l, blocks))
+	}
+	levels := 0
+	for _, t := range trees {
+		want += t.shape.blocks()
+		levels += len(t.shape)
+	}
+	return trees, want + a.refill(levels)
 }
 
 // refill is how many blocks the AGFL lacks for trees of so many levels.

@@ -92,7 +92,7 @@ func newEditor(v *volume, dev blockdev.Writable, opts filesys.EditOptions) (*edi
 	if e.space, err = newSpace(e.v, e.stage); err != nil {
 		return nil, err
 	}
-	return e, e.do(e.freeOrphans)
+	return e, e.do(e.endRecovery)
 }
 
 // do runs one operation: all of it, or when it fails nothing.

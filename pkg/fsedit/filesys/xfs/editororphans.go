@@ -2,8 +2,15 @@ package xfs
 
 import "github.com/vmconv/vmconv/pkg/imagefmt/ondisk"
 
-// freeOrphans frees the files that were deleted while open, as the kernel does when
-// it has recovered the log.
+// endRecovery does what the kernel does when it has recovered the log.
+func (e *editor) endRecovery() error {
+	if err := e.freeOrphans(); err != nil {
+		return err
+	}
+	return e.space.dropCopies()
+}
+
+// freeOrphans frees the files that were deleted while open.
 func (e *editor) freeOrphans() error {
 	for ag := range e.v.agCount {
 		i, at, err := e.v.agi(ag)

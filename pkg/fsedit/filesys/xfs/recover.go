@@ -67,6 +67,13 @@ func (r *logReplay) finish(s *logState) error {
 		v.unended = s
 		return nil
 	}
+	if left, err = v.unfinishedCopies(); err != nil {
+		return err
+	}
+	if left {
+		v.unended = s
+		return nil
+	}
 	if err := r.log.clear(r.dev, s); err != nil {
 		return err
 	}

@@ -4,23 +4,27 @@ package xfs
 // know of. Those that a stop of the machine left are given back by the kernel when
 // it recovers the log, and by nobody after.
 
-// unfinishedCopies reports whether an AG has such blocks: their records are the last
-// of its tree.
+// unfinishedCopies reports whether an AG has such blocks.
 func (v *volume) unfinishedCopies() (bool, error) {
-	if !v.has(roCompat, frReflink) {
-		return false, nil
-	}
 	for ag := range v.agCount {
-		f, _, err := v.agf(ag)
-		if err != nil {
-			return false, err
-		}
-		last, err := v.lastRefcount(ag, f)
-		if err != nil || last.isCOW() {
-			return err == nil, err
+		if left, err := v.hasCopies(ag); left || err != nil {
+			return left, err
 		}
 	}
 	return false, nil
+}
+
+// hasCopies looks at one AG: their records are the last of its tree.
+func (v *volume) hasCopies(ag uint32) (bool, error) {
+	if !v.has(roCompat, frReflink) {
+		return false, nil
+	}
+	f, _, err := v.agf(ag)
+	if err != nil {
+		return false, err
+	}
+	last, err := v.lastRefcount(ag, f)
+	return last.isCOW(), err
 }
 
 // lastRefcount is the last record of an AG; empty when there is none.
@@ -47,10 +51,14 @@ func (v *volume) lastRefcount(ag uint32, f agf) (refcount, error) {
 
 // dropCopies gives the blocks of unfinished copies back.
 func (s *space) dropCopies() error {
-	if left, err := s.v.unfinishedCopies(); !left || err != nil {
-		return err
-	}
 	for ag := range s.v.agCount {
+		left, err := s.v.hasCopies(ag)
+		if err != nil {
+			return err
+		}
+		if !left {
+			continue
+		}
 		g, err := s.group(ag)
 		if err != nil {
 			return err
@@ -77,9 +85,6 @@ func (s *space) dropCopiesOf(g *group) error {
 			return at.Corrupt("the reverse map says otherwise")
 		}
 		s.giveBack(g, e)
-	}
-	if n == len(g.shared) {
-		return nil
 	}
 	splice(s.stage, &g.shared, n, len(g.shared))
 	assign(s.stage, &g.sharedChanged, true)

@@ -19,17 +19,12 @@ func (r *groupReader) reverse() error {
 	err := r.read(rmapbt, r.agf.Roots[2], r.agf.Levels[2], func(p []byte, at ondisk.Place) error {
 		m := decodeRmap(p)
 		at = at.In("blocks %d+%d", m.start, m.count)
-		if m.count == 0 || m.start >= r.size || m.count > r.size-m.start || last.count > 0 && byBlock(last, m) >= 0 {
-			return at.Corrupt("they are out of order")
+		if err := r.checkRmap(m, last, at); err != nil {
+			return err
 		}
 		last = m
-		if m.owner >= ownFirst && m.offset != 0 || m.offset&rmapBmbt != 0 && m.key()<<2 != 0 {
-			return at.Corrupt("owner %#x at %#x", m.owner, m.offset)
-		}
 		if _, special := own[m.owner]; special {
 			own[m.owner] = append(own[m.owner], extent{m.start, m.count})
-		} else if m.owner > ownFS || m.owner < ownFirst && !r.v.inodeOK(m.owner) {
-			return at.Corrupt("owner %#x", m.owner)
 		}
 		if !cover.add(extent{m.start, m.count}) {
 			return at.Corrupt("blocks before them are neither free nor in use, or both")
@@ -50,6 +45,19 @@ func (r *groupReader) reverse() error {
 	}
 	r.rmaps = ofOwner(files)
 	return r.compareOwn(own)
+}
+
+// checkRmap verifies one record that follows another.
+func (r *groupReader) checkRmap(m, last rmap, at ondisk.Place) error {
+	switch {
+	case m.count == 0 || m.start >= r.size || m.count > r.size-m.start || last.count > 0 && byBlock(last, m) >= 0:
+		return at.Corrupt("they are out of order")
+	case m.owner > ownFS || m.owner < ownFirst && !r.v.inodeOK(m.owner):
+		return at.Corrupt("owner %#x", m.owner)
+	case m.owner >= ownFirst && m.offset != 0 || m.offset&rmapBmbt != 0 && m.key()<<2 != 0:
+		return at.Corrupt("owner %#x at %#x", m.owner, m.offset)
+	}
+	return nil
 }
 
 // compareShared compares how often blocks are in the reverse map, whose records are

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
 	"github.com/vmconv/vmconv/pkg/fsedit/fsedittest"
@@ -212,10 +213,10 @@ func TestRecordLimit(t *testing.T) {
 	}
 }
 
-// TestUnfinishedCopy: blocks that a copy on write had taken when the machine stopped
-// are given back.
-func TestUnfinishedCopy(t *testing.T) {
-	image := mkfsRow{args: "-m rmapbt=1"}.mkfs(t)
+// copying is a filesystem that stopped amid a copy on write, and its files.
+func copying(t testing.TB) (image string, want map[string]string) {
+	t.Helper()
+	image = mkfsRow{args: "-m rmapbt=1"}.mkfs(t)
 	dir, unmount := fsedittest.Mount(t, image, "")
 	fragment(t, dir, 100)
 	share(t, dir)
@@ -223,39 +224,35 @@ func TestUnfinishedCopy(t *testing.T) {
 	testtool.Run(t, "sync")
 	testtool.Run(t, "xfs_io", "-c", "cowextsize 1m", "-c", "pwrite -q 300000 8000", "-c", "fsync",
 		"-c", "pwrite -q 1300000 5000", filepath.Join(dir, "shared2"))
-	want := sums(t, dir)
+	want = sums(t, dir)
+	delete(want, "/shared2") // not all of it has been written
 	testtool.Run(t, "xfs_io", "-x", "-c", "shutdown -f", dir)
 	unmount()
+	return image, want
+}
+
+// TestUnfinishedCopy: blocks that a copy on write had taken when the machine stopped
+// are given back.
+func TestUnfinishedCopy(t *testing.T) {
+	image, want := copying(t)
 	m := newMover(t, image)
-	copies := 0
-	for ag := range m.v.agCount {
-		g, err := m.space.group(ag)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range g.shared {
-			if c.isCOW() {
-				copies++
-			}
-		}
-	}
-	if copies == 0 {
-		t.Error("the kernel left none")
-	}
-	m.cutAll()
 	if left, err := m.v.unfinishedCopies(); !left || err != nil {
 		t.Error("copies are not seen: ", err)
+	}
+	if m.base.unended == nil {
+		t.Error("the log was ended, so that no kernel will see to them")
 	}
 	if err := m.stage.Do(m.space.dropCopies); err != nil {
 		t.Error(err)
 	}
+	m.cutAll()
 	m.finish()
 	m.write(image)
 	if left, err := open(t, m.dev).unfinishedCopies(); left || err != nil {
 		t.Error("copies are left: ", err)
 	}
-	delete(want, "/shared2") // not all of it had been written
-	dir, unmount = fsedittest.Mount(t, image, "")
+	checkRepair(t, image)
+	dir, unmount := fsedittest.Mount(t, image, "")
 	got := sums(t, dir)
 	for name, sum := range want {
 		if got[name] != sum {
@@ -263,5 +260,23 @@ func TestUnfinishedCopy(t *testing.T) {
 		}
 	}
 	unmount()
+	checkRepair(t, image)
+}
+
+// TestEditOfUnfinishedCopy: an editor does it when it begins.
+func TestEditOfUnfinishedCopy(t *testing.T) {
+	image, _ := copying(t)
+	dev := fsedittest.OpenWritable(t, image)
+	e, err := open(t, dev).Edit(filesys.EditOptions{Now: time.Unix(1e9, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Remove(e.Root(), "cut0"); err != nil {
+		t.Error(err)
+	}
+	if err := e.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fsedittest.Save(t, dev, image)
 	checkRepair(t, image)
 }

@@ -76,6 +76,11 @@ func (m *mover) write(image string) {
 			m.t.Fatal(err)
 		}
 	}
+	if s := m.base.unended; s != nil {
+		if err := m.base.log().clear(m.dev, s); err != nil {
+			m.t.Fatal(err)
+		}
+	}
 	fsedittest.Save(m.t, m.dev, image)
 }
 
@@ -84,14 +89,6 @@ func (m *mover) putInode(in *inode) error {
 		inodeStamp.seal(in.raw)
 	}
 	return m.stage.Patch(in.off, in.raw)
-}
-
-func packRun(r run) []byte {
-	a, b := r.logical<<9|r.phys>>43, r.phys<<21|r.count
-	if r.kind == runUnwritten {
-		a |= 1 << 63
-	}
-	return be.AppendUint64(be.AppendUint64(nil, a), b)
 }
 
 // errSkip is of an operation that this helper cannot do; what it did so far is
@@ -124,7 +121,7 @@ func (m *mover) moveData(in *inode, num uint64) error {
 			return err
 		}
 		for _, n := range fresh {
-			packed = append(packed, packRun(n)...)
+			packed = appendExtent(packed, n)
 			from := m.v.byteOff(r.phys + n.logical - r.logical)
 			copies = append(copies, dataCopy{m.origin(from), m.v.byteOff(n.phys), int64(n.count) << m.v.blockBits})
 		}
