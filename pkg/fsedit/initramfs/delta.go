@@ -27,8 +27,9 @@ type Delta struct {
 }
 
 type added struct {
-	mode uint32
-	data []byte
+	mode  uint32
+	data  []byte
+	apart bool // from the other names of the base's file
 }
 
 // NewDelta starts a segment for m, which must be read whole, without error, and
@@ -48,8 +49,9 @@ func (m *Image) NewDelta(opts DeltaOptions) (*Delta, error) {
 func (d *Delta) Base() int64 { return d.base.size }
 
 // Add adds or replaces a regular file. Links of the base are followed, the last
-// component's included; directories that the base lacks are made. mode holds
-// permissions. content is not copied.
+// component's included; directories that the base lacks are made. Of a file with
+// several names only this one changes. mode holds permissions. content is not
+// copied.
 func (d *Delta) Add(path string, mode uint32, content []byte) error {
 	at := ondisk.At("initramfs", "new segment", ondisk.NoOffset).In("%s", path)
 	canon, ok := d.base.Canonical(path)
@@ -60,9 +62,6 @@ func (d *Delta) Add(path string, mode uint32, content []byte) error {
 		if !e.IsRegular() {
 			return at.Unsupported("is not a regular file in the base")
 		}
-		if e.Links() > 1 {
-			return at.Unsupported("is a hard link in the base: all its names would change")
-		}
 	} else if implied(canon) {
 		return at.Unsupported("is a directory of the kernel")
 	}
@@ -72,7 +71,8 @@ func (d *Delta) Add(path string, mode uint32, content []byte) error {
 	if err := d.parents(at, canon); err != nil {
 		return err
 	}
-	d.files[canon] = added{cpio.TypeRegular | mode&0o7777, content}
+	old := d.base.tree.entries[canon]
+	d.files[canon] = added{cpio.TypeRegular | mode&0o7777, content, old != nil && old.Links() > 1}
 	return nil
 }
 
@@ -116,6 +116,11 @@ func (d *Delta) Bytes() ([]byte, error) {
 	return append(make([]byte, pad), archive...), nil
 }
 
+// apart is the target of a link that stands for a moment in the place of a file
+// with several names: an object of another type takes the name away from the file,
+// where writing to the file would change it under all its names.
+const apart = "."
+
 func (d *Delta) archive() ([]byte, error) {
 	marker, err := d.base.manifest()
 	if err != nil {
@@ -138,6 +143,11 @@ func (d *Delta) archive() ([]byte, error) {
 			continue
 		}
 		done[path] = true
+		if f.apart {
+			if err := w.Add(cpio.Header{Name: path, Mode: cpio.TypeSymlink | 0o777, Mtime: d.mtime}, []byte(apart)); err != nil {
+				return nil, err
+			}
+		}
 		if err := w.Add(cpio.Header{Name: path, Mode: f.mode, Mtime: d.mtime}, f.data); err != nil {
 			return nil, err
 		}

@@ -111,16 +111,12 @@ func unpack(t *testing.T, root string, segment []byte) {
 }
 
 func TestDeltaRefuses(t *testing.T) {
-	root := tree(t, "d/x", "", "f", "", "hard", "")
-	if err := os.Link(filepath.Join(root, "hard"), filepath.Join(root, "hard2")); err != nil {
-		t.Fatal(err)
-	}
-	base := slices.Concat(pack(t, root), entries(t, "null", 0o020666, ""))
+	base := slices.Concat(pack(t, tree(t, "d/x", "", "f", "")), entries(t, "null", 0o020666, ""))
 	d, err := read(t, base, Options{}).NewDelta(DeltaOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"d", "f/below", "hard", "null", "", "dev"} {
+	for _, path := range []string{"d", "f/below", "null", "", "dev"} {
 		if err := d.Add(path, 0o644, nil); !errors.Is(err, ondisk.ErrUnsupported) {
 			t.Errorf("%q: %v", path, err)
 		}
@@ -135,6 +131,47 @@ func TestDeltaRefuses(t *testing.T) {
 	}
 	if _, err := read(t, delta(t, base, DeltaOptions{}), Options{}).NewDelta(DeltaOptions{}); !errors.Is(err, ondisk.ErrUnsupported) {
 		t.Error("a second segment:", err)
+	}
+}
+
+// TestDeltaOfHardLinks: a file that the base has under two names, as dracut makes
+// them of equal ones, is changed under one; for GNU cpio and for us.
+func TestDeltaOfHardLinks(t *testing.T) {
+	root := tree(t, "etc/a", "same")
+	if err := os.Link(filepath.Join(root, "etc/a"), filepath.Join(root, "etc/b")); err != nil {
+		t.Fatal(err)
+	}
+	base := pack(t, root)
+	d, err := read(t, base, Options{}).NewDelta(DeltaOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Add("etc/b", 0o644, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	p, err := d.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := read(t, append(bytes.Clone(base), p...), Options{})
+	other := t.TempDir()
+	for _, archive := range [][]byte{base, p} {
+		cmd := exec.Command("cpio", "-idu", "--quiet")
+		cmd.Dir, cmd.Stdin = other, bytes.NewReader(bytes.TrimLeft(archive, "\x00"))
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Fatalf("%v %s", err, out)
+		}
+	}
+	for path, want := range map[string]string{"etc/a": "same", "etc/b": "new"} {
+		if got := content(t, m, path); got != want {
+			t.Errorf("%s: %q", path, got)
+		}
+		if got, err := os.ReadFile(filepath.Join(other, path)); err != nil || string(got) != want {
+			t.Errorf("cpio: %s: %q %v", path, got, err)
+		}
+		if e, _ := m.Lstat(path); !e.IsRegular() {
+			t.Errorf("%s is no file", path)
+		}
 	}
 }
 

@@ -43,6 +43,7 @@
 // The tree follows the kernel and not tar: a parent that is missing is not
 // created and its entries vanish; an entry of another type removes the object
 // that was there, so a directory entry "lib" destroys a link "lib -> usr/lib";
-// writing over one of several hard links changes them all. [Delta] never does
-// any of these.
+// writing over one of several hard links changes them all. [Delta] does none of
+// these: it lays a link in the place of a file with several names, and then the new
+// file in the place of the link.
 package initramfs
