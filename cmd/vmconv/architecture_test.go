@@ -33,7 +33,7 @@ var arrows = []struct {
 	{"imagefmt", []string{"imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/volume", []string{"fsedit/volume", "fsedit/volume/assembly", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/filesys/drivers", []string{"fsedit/filesys/*", "imagefmt/blockdev", "imagefmt/ondisk"}},
-	{"fsedit/filesys", []string{"fsedit/filesys", "imagefmt/blockdev", "imagefmt/ondisk"}},
+	{"fsedit/filesys", []string{"fsedit/filesys", "fsedit/filesys/stage", "fsedit/filesys/content", "imagefmt/blockdev", "imagefmt/ondisk"}},
 	{"fsedit/cpio", leafMay}, {"fsedit/initramfs", leafMay}, {"fsedit/kmod", leafMay},
 	{"fsedit/grubcfg", leafMay}, {"fsedit/cmdline", leafMay}, {"fsedit/journal", leafMay}, {"fsedit/efi", leafMay},
 	{"fsedit/selinux", []string{"fsedit/filesys", "imagefmt/ondisk"}},
