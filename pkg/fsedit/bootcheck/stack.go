@@ -124,6 +124,34 @@ func (c *checker) assembled(a assembler, layers []guest.Layer, k guest.Kernel, h
 		c.add(id, text, false, required, "%s needs an initramfs, and the kernel has none", layers[0].Volume)
 		return
 	}
+	missing := a.missingModules(layers, have)
+	program, trigger := have.Holds(a.programs...), have.Holds(append(inEtc(a.triggers), a.triggers...)...)
+	switch {
+	case program == "":
+		missing = append(missing, path.Base(a.programs[0]))
+	case trigger == "":
+		missing = append(missing, "what runs "+path.Base(program))
+	}
+	if a.kind == "luks" {
+		missing = append(missing, c.cipher(have)...)
+	}
+	if len(missing) > 0 {
+		c.add(id, text, false, required, "missing in %s: %s", k.Initramfs, strings.Join(missing, ", "))
+		return
+	}
+	why := a.excluded(layers, strings.Fields(have.Arguments()+" "+k.Args))
+	if why == "" {
+		why = c.settings(a.kind, layers, have)
+	}
+	if why != "" {
+		c.add(id, text, false, required, "%s: %s", k.Initramfs, why)
+		return
+	}
+	c.add(id, text, true, required, "%s by %s, %s in %s", layers[0].Volume, program, trigger, k.Initramfs)
+}
+
+// missingModules are those that only the initramfs could have, and it has not.
+func (a assembler) missingModules(layers []guest.Layer, have *edit.DriverSet) []string {
 	modules := slices.Clone(a.modules)
 	for _, l := range layers {
 		if a.ofType != nil {
@@ -136,31 +164,18 @@ func (c *checker) assembled(a assembler, layers []guest.Layer, k guest.Kernel, h
 			missing = append(missing, m)
 		}
 	}
-	program, trigger := have.Holds(a.programs...), have.Holds(a.triggers...)
-	if trigger == "" {
-		trigger = have.Holds(inEtc(a.triggers)...)
+	return missing
+}
+
+// settings is a word about files of the initramfs that leave a volume out.
+func (c *checker) settings(kind string, layers []guest.Layer, have *edit.DriverSet) string {
+	switch kind {
+	case "luks":
+		return c.unlisted(layers, have)
+	case "lvm":
+		return c.hidden(have)
 	}
-	if program == "" {
-		missing = append(missing, path.Base(a.programs[0]))
-	} else if trigger == "" {
-		missing = append(missing, "what runs "+path.Base(program))
-	}
-	if a.kind == "luks" {
-		missing = append(missing, c.cipher(have)...)
-	}
-	args := strings.Fields(have.Arguments() + " " + k.Args)
-	switch why := a.excluded(layers, args); {
-	case len(missing) > 0:
-		c.add(id, text, false, required, "missing in %s: %s", k.Initramfs, strings.Join(missing, ", "))
-	case why != "":
-		c.add(id, text, false, required, "%s", why)
-	case a.kind == "luks" && c.unlisted(layers, have) != "":
-		c.add(id, text, false, required, "in %s, %s", k.Initramfs, c.unlisted(layers, have))
-	case a.kind == "lvm" && c.hidden(have) != "":
-		c.add(id, text, false, required, "in %s, %s", k.Initramfs, c.hidden(have))
-	default:
-		c.add(id, text, true, required, "%s by %s, %s in %s", layers[0].Volume, program, trigger, k.Initramfs)
-	}
+	return ""
 }
 
 // cipher is what decrypting lacks: AES, and the mode of new volumes or of old ones.

@@ -157,38 +157,60 @@ func (g *grub) expand(w grubcfg.Word) string {
 // search sets a variable to the device that it finds; one that finds nothing sets
 // nothing.
 func (g *grub) search(form string, args []string) {
-	variable, by, name := "root", "--file", ""
-	switch form {
-	case ".fs_uuid", ".fs_label", ".file": // what is sought, the variable, hints
-		if len(args) == 0 {
-			return
-		}
-		by, name = map[string]string{".fs_uuid": "--fs-uuid", ".fs_label": "--label", ".file": "--file"}[form], args[0]
-		if len(args) > 1 {
-			variable = args[1]
-		}
-	default:
-		for i, a := range args {
-			switch {
-			case a == "-u", a == "--fs-uuid":
-				by = "--fs-uuid"
-			case a == "-l", a == "--label", a == "--fs-label":
-				by = "--label"
-			case strings.HasPrefix(a, "--set="):
-				variable = a[len("--set="):]
-			case strings.HasPrefix(a, "-"):
-			case i > 0 && (args[i-1] == "-s" || args[i-1] == "--set" && i+1 < len(args)):
-				variable = a
-			case i > 0 && slices.Contains([]string{"--hint", "--hint-bios", "--hint-efi", "--hint-baremetal", "--hint-ieee1275"}, args[i-1]):
-			default:
-				name = a
-			}
-		}
+	q, ok := grubQuery{variable: "root", by: "--file"}, true
+	if form == "" {
+		q.options(args)
+	} else {
+		ok = q.short(form, args)
 	}
-	if id := g.find(by, name); id != "" {
-		g.vars[variable] = onVolume + id
-	} else if name != "" {
-		g.missed = name
+	if !ok || q.name == "" {
+		return
+	}
+	if id := g.find(q.by, q.name); id != "" {
+		g.vars[q.variable] = onVolume + id
+	} else {
+		g.missed = q.name
+	}
+}
+
+// grubQuery is what a search asks for.
+type grubQuery struct{ variable, by, name string }
+
+// short is a form of which GRUB's installer makes use: what is sought, the variable,
+// hints.
+func (q *grubQuery) short(form string, args []string) bool {
+	q.by = map[string]string{".fs_uuid": "--fs-uuid", ".fs_label": "--label", ".file": "--file"}[form]
+	if len(args) > 0 {
+		q.name = args[0]
+	}
+	if len(args) > 1 {
+		q.variable = args[1]
+	}
+	return q.by != ""
+}
+
+var grubHints = []string{"--hint", "--hint-bios", "--hint-efi", "--hint-baremetal", "--hint-ieee1275"}
+
+// options are those of the command search.
+func (q *grubQuery) options(args []string) {
+	for i, a := range args {
+		before := ""
+		if i > 0 {
+			before = args[i-1]
+		}
+		switch {
+		case a == "-u", a == "--fs-uuid":
+			q.by = "--fs-uuid"
+		case a == "-l", a == "--label", a == "--fs-label":
+			q.by = "--label"
+		case strings.HasPrefix(a, "--set="):
+			q.variable = a[len("--set="):]
+		case strings.HasPrefix(a, "-"), slices.Contains(grubHints, before):
+		case before == "-s", before == "--set" && i+1 < len(args):
+			q.variable = a
+		default:
+			q.name = a
+		}
 	}
 }
 
