@@ -185,6 +185,22 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestHybrid: a disk of GPT starts by BIOS as well where it has a place for GRUB.
+func TestHybrid(t *testing.T) {
+	f := &Facts{Firmware: Firmware{ESPs: []ESP{{Volume: "sda1", Programs: []EFIProgram{{Path: "/boot/efi/EFI/x/grubx64.efi", Kind: efi.GRUB}}}}}}
+	sources := []Source{
+		{Volume: volume.Volume{ID: "sda", Kind: "disk"}}, {Volume: volume.Volume{ID: "sda1", Kind: "gpt", Parent: "sda", Type: espGPT}},
+		{Volume: volume.Volume{ID: "sda2", Kind: "gpt", Parent: "sda", Type: biosBootGPT}},
+	}
+	code := bootCode{loader: "grub2", where: "sda"}
+	if got := findFirmware(fixture(nil), sources, code, f); !got.BIOS || !got.UEFI {
+		t.Errorf("%+v", got)
+	}
+	if got := findFirmware(fixture(nil), sources[:2], code, f); got.BIOS || !got.UEFI {
+		t.Errorf("without a BIOS boot partition: %+v", got)
+	}
+}
+
 // TestLeftBootCode: boot code of GRUB without the core that it loads starts nothing.
 func TestLeftBootCode(t *testing.T) {
 	disk := make([]byte, 64<<10)

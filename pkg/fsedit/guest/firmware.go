@@ -127,7 +127,25 @@ func findFirmware(v View, sources []Source, boot bootCode, f *Facts) Firmware {
 		say("%s", u)
 	}
 	out.UEFI = len(uses) > 0
+	if out.BIOS && out.UEFI && boot.loader == "grub2" && gptWithoutBoot(sources, boot.where) {
+		say("no BIOS boot partition on %s: its boot code was left behind", boot.where)
+		out.BIOS = false
+	}
 	return out
+}
+
+// gptWithoutBoot reports whether a disk has a GPT in which GRUB has no place for the
+// core that a BIOS would start.
+func gptWithoutBoot(sources []Source, disk string) bool {
+	table := false
+	for _, s := range sources {
+		if v := s.Volume; v.Kind == "gpt" && v.Parent == disk {
+			if table = true; v.Type == biosBootGPT {
+				return false
+			}
+		}
+	}
+	return table
 }
 
 // uses are the loaders on the partition. The partition alone says little:
