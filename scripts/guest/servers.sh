@@ -168,6 +168,10 @@ esp() {
 	mkfs.fat -F 32 -i "$esp_serial" -n ESP "$part" >/dev/null
 	mmd -i "$part" ::EFI ::EFI/debian
 	mcopy -i "$part" "$work/grubx64.efi" "$work/grub.cfg" ::EFI/debian/
+	if [ "$dress" = kvm ]; then # what the conversion of the other has to do
+		mmd -i "$part" ::EFI/BOOT
+		mcopy -i "$part" "$work/grubx64.efi" ::EFI/BOOT/BOOTX64.EFI
+	fi
 	place "$part" "$image" "$start"
 	rm -r "$part" "$work"
 }
