@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
-	"io"
-	"path"
+	"io/fs"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -40,18 +42,16 @@ Names are quoted on a terminal, since guests choose them.`,
 			defer m.Close()
 			l.tree = m.Tree
 			l.quote = isTerminal(a.stdout)
-			out := bufio.NewWriter(a.stdout)
-			l.out = out
+			l.out = bufio.NewWriterSize(a.stdout, 64<<10)
 			if asJSON {
-				l.emit = newJSONLines(out)
+				l.emit = newJSONLines(l.out)
 			}
 			for _, p := range paths {
-				l.walk = newWalk(cmd.Context(), m.Tree)
-				if err := l.list(p); err != nil {
+				if err := l.list(cmd.Context(), p); err != nil {
 					return fmt.Errorf("%s: %w", p, err)
 				}
 			}
-			return out.Flush()
+			return l.out.Flush()
 		},
 	}
 	image.register(cmd.Flags())
@@ -69,14 +69,14 @@ Names are quoted on a terminal, since guests choose them.`,
 type lister struct {
 	long, recursive, nul, human, quote bool
 
-	tree guest.View
-	walk walk // of one argument
-	out  io.Writer
+	tree *guest.Tree
+	out  *bufio.Writer
 	emit func(name string, a filesys.Attr, target string) error // JSON, or nil
+	line []byte                                                 // the last one
 }
 
 // list prints a directory's names, or a file's own.
-func (l *lister) list(p string) error {
+func (l *lister) list(ctx context.Context, p string) error {
 	attr, err := l.tree.Stat(p)
 	if err != nil {
 		attr, err = l.tree.Lstat(p) // a link that leads nowhere is still a name
@@ -84,85 +84,117 @@ func (l *lister) list(p string) error {
 			return err
 		}
 	}
-	if !attr.Mode.IsDir() {
-		return l.line(p, p)
-	}
-	return l.dir(p, "")
-}
-
-// dir prints what is in a directory; prefix is what stands before its names.
-func (l *lister) dir(p, prefix string) error {
-	if err := l.walk.enter(p); err != nil {
-		return err
+	switch {
+	case !attr.Mode.IsDir():
+		return l.file(p)
+	case l.recursive || l.long || l.emit != nil:
+		return l.dir(ctx, p)
 	}
 	entries, err := l.tree.ReadDir(p)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		full, name := path.Join(p, e.Name), prefix+e.Name
-		if err := l.line(full, name); err != nil {
+		if err := l.print(append(l.line[:0], l.quoted(e.Name)...)); err != nil {
 			return err
-		}
-		if !l.recursive {
-			continue
-		}
-		// A link to a directory is not entered: it may lead back here.
-		attr, err := l.tree.Lstat(full)
-		if err != nil {
-			return err
-		}
-		if attr.Mode.IsDir() {
-			if err := l.dir(full, name+"/"); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-func (l *lister) line(full, name string) error {
-	if l.emit == nil && !l.long {
-		return l.print(l.quoted(name))
-	}
-	attr, err := l.tree.Lstat(full)
+// file prints what is no directory under the name that the user gave.
+func (l *lister) file(p string) error {
+	attr, err := l.tree.Lstat(p)
 	if err != nil {
 		return err
 	}
 	target := ""
 	if attr.Mode.IsSymlink() {
-		if target, err = l.tree.Readlink(full); err != nil {
+		if target, err = l.tree.Readlink(p); err != nil {
 			return err
 		}
 	}
+	return l.entry(p, attr, target)
+}
+
+// dir prints what is in a directory, of which more than the names is asked for. A
+// link to a directory is not entered: it may lead back.
+func (l *lister) dir(ctx context.Context, p string) error {
+	top := ""
+	return l.tree.Visit(ctx, p, func(o guest.Object) error {
+		if top == "" {
+			top = strings.TrimSuffix(o.Path, "/") + "/"
+			return nil
+		}
+		target := ""
+		if o.Attr.Mode.IsSymlink() {
+			var err error
+			if target, err = o.FS.Readlink(o.Attr.Node); err != nil {
+				return fmt.Errorf("%s: %w", o.Path, err)
+			}
+		}
+		err := l.entry(o.Path[len(top):], o.Attr, target)
+		if err == nil && o.Attr.Mode.IsDir() && !l.recursive {
+			err = fs.SkipDir
+		}
+		return err
+	})
+}
+
+func (l *lister) entry(name string, a filesys.Attr, target string) error {
 	if l.emit != nil {
-		return l.emit(name, attr, target)
+		return l.emit(name, a, target)
 	}
-	text := fmt.Sprintf("%s %3d %5d %5d %s %s %s", attr.Mode, attr.Nlink, attr.UID, attr.GID,
-		l.size(attr), attr.Mtime.UTC().Format("2006-01-02 15:04:05"), l.quoted(name))
-	if target != "" {
-		text += " -> " + l.quoted(target)
+	b := l.line[:0]
+	if l.long {
+		b = l.columns(b, a)
 	}
-	return l.print(text)
+	b = append(b, l.quoted(name)...)
+	if l.long && target != "" {
+		b = append(append(b, " -> "...), l.quoted(target)...)
+	}
+	return l.print(b)
 }
 
-func (l *lister) print(text string) error {
-	end := "\n"
-	if l.nul {
-		end = "\x00"
-	}
-	_, err := io.WriteString(l.out, text+end)
-	return err
-}
-
-func (l *lister) size(a filesys.Attr) string {
+// columns are what -l shows before the name.
+func (l *lister) columns(b []byte, a filesys.Attr) []byte {
+	b = append(b, a.Mode.String()...)
+	b = rightAligned(append(b, ' '), 3, uint64(a.Nlink))
+	b = rightAligned(append(b, ' '), 5, uint64(a.UID))
+	b = rightAligned(append(b, ' '), 5, uint64(a.GID))
+	b = append(b, ' ')
 	switch {
 	case a.Mode.IsDevice():
-		return fmt.Sprintf("%10s", fmt.Sprintf("%d, %d", a.Major, a.Minor))
+		b = fmt.Appendf(b, "%10s", fmt.Sprintf("%d, %d", a.Major, a.Minor))
 	case l.human:
-		return fmt.Sprintf("%10s", humanSize(a.Size))
+		b = fmt.Appendf(b, "%10s", humanSize(a.Size))
+	default:
+		b = rightAligned(b, 10, uint64(max(0, a.Size)))
 	}
-	return fmt.Sprintf("%10d", a.Size)
+	b = append(b, ' ')
+	b = a.Mtime.UTC().AppendFormat(b, "2006-01-02 15:04:05")
+	return append(b, ' ')
+}
+
+// rightAligned is %*d, of which ls prints four a line.
+func rightAligned(b []byte, width int, n uint64) []byte {
+	var digits [20]byte
+	text := strconv.AppendUint(digits[:0], n, 10)
+	for i := len(text); i < width; i++ {
+		b = append(b, ' ')
+	}
+	return append(b, text...)
+}
+
+// print ends a line, and keeps its bytes for the next.
+func (l *lister) print(line []byte) error {
+	end := byte('\n')
+	if l.nul {
+		end = 0
+	}
+	l.line = append(line, end)
+	_, err := l.out.Write(l.line)
+	return err
 }
 
 // quoted shows a name on a terminal as a shell would need it, when it holds
@@ -171,14 +203,7 @@ func (l *lister) quoted(name string) string {
 	if !l.quote || printable(name) == name && !hasNewline(name) {
 		return name
 	}
-	return fmt.Sprintf("%q", name)
+	return strconv.Quote(name)
 }
 
-func hasNewline(s string) bool {
-	for i := range len(s) {
-		if s[i] == '\n' || s[i] == '\t' {
-			return true
-		}
-	}
-	return false
-}
+func hasNewline(s string) bool { return strings.ContainsAny(s, "\n\t") }
