@@ -90,6 +90,7 @@ var packages = map[string]string{
 	"cryptsetup":         "cryptsetup-bin",
 	"lvm":                "lvm2",
 	"mdadm":              "mdadm",
+	"mksquashfs":         "squashfs-tools",
 	"journalctl":         "systemd",
 	"dracut":             "dracut-core",
 	"grub-mkimage":       "grub-common",
