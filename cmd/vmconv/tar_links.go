@@ -16,6 +16,8 @@ type delayedMember struct {
 	to  string // the delayed link that this one is another name of
 }
 
+var errOtherFilesystem = errors.New("the link and its target are on two filesystems")
+
 func (u *unpacker) symlink(dir placed, full string, h pax.Header) error {
 	if escapes(h.Link) {
 		if err := clearName(dir.editor, dir.node, path.Base(full)); err != nil {

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"io/fs"
 	"path"
-	"strconv"
 	"strings"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
@@ -15,11 +13,6 @@ const (
 	maxMemberPath = 64 << 10 // bytes
 	maxPathLinks  = 40       // as Linux follows in one path
 )
-
-func parseOwner(s string) (uint32, error) {
-	id, err := strconv.ParseUint(s, 10, 32)
-	return uint32(id), err
-}
 
 // relative is a member's path below the folder; "" is the folder itself. A path
 // that could lead out of it is refused.
@@ -155,5 +148,3 @@ func (u *unpacker) forget(full string) {
 func escapes(target string) bool {
 	return strings.HasPrefix(target, "/") || strings.Contains("/"+target+"/", "/../")
 }
-
-var errOtherFilesystem = errors.New("the link and its target are on two filesystems")

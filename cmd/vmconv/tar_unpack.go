@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
@@ -219,6 +220,9 @@ func (u *unpacker) finish(at placed, full string, h pax.Header) error {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.Xattrs)) {
+		if h.Xattrs[shownAs[name]] != nil {
+			continue
+		}
 		err := at.editor.SetXattr(at.node, name, h.Xattrs[name])
 		if errors.Is(err, ondisk.ErrUnsupported) {
 			u.lose("extended attributes or ACLs are left out", full, err)
@@ -229,6 +233,12 @@ func (u *unpacker) finish(at placed, full string, h pax.Header) error {
 		}
 	}
 	return nil
+}
+
+// shownAs are the attributes in which XFS shows an ACL a second time.
+var shownAs = map[string]string{
+	"trusted.SGI_ACL_FILE":    "system.posix_acl_access",
+	"trusted.SGI_ACL_DEFAULT": "system.posix_acl_default",
 }
 
 // stampFolders sets what filling the folders has changed. Where a folder came
@@ -275,8 +285,8 @@ func (u *unpacker) readOwners(file string) map[string]uint32 {
 		if len(fields) < 3 {
 			continue
 		}
-		if id, err := parseOwner(fields[2]); err == nil {
-			out[fields[0]] = id
+		if id, err := strconv.ParseUint(fields[2], 10, 32); err == nil {
+			out[fields[0]] = uint32(id)
 		}
 	}
 	return out

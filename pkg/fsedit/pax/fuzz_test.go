@@ -106,7 +106,7 @@ func reseal(p []byte) []byte {
 // FuzzPax reads archives whose headers are right but for what they say.
 func FuzzPax(f *testing.F) {
 	for _, p := range seeds(f) {
-		f.Add(p[:min(len(p), 20000)])
+		f.Add(p[:min(len(p), 8000)])
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
 		limits := ondisk.Limits{Text: 1 << 20, Entries: 1 << 12}
