@@ -132,6 +132,20 @@ func TestGuestAgainServer(t *testing.T) {
 	}
 }
 
+// TestGuestServerInPlace wants a disk that is changed where it lies to become what
+// its copy becomes.
+func TestGuestServerInPlace(t *testing.T) {
+	for _, g := range []server{lvmXFS.named("lvmxfs"), uefi.named("uefi"), encrypted.named("luks")} {
+		t.Run(g.name, func(t *testing.T) {
+			src := guestImage(t, g.name)
+			img, copied := fsedittest.CopyImage(t, src), filepath.Join(t.TempDir(), "copied.img")
+			convertGuest(t, append([]string{"--in-place", img, "-f", "raw", "--to", "kvm"}, g.convert...)...)
+			convertGuest(t, append([]string{src, "--keep-free", "--to", "kvm", "-o", copied}, g.convert...)...)
+			testtool.Run(t, "cmp", img, copied)
+		})
+	}
+}
+
 // to converts the guest for KVM, and names the disks that came out.
 func (g server) to(t *testing.T, sources []string) ([]string, convert.Report) {
 	t.Helper()
