@@ -115,7 +115,7 @@ func (v *visitor) children(s spot) error {
 		if slices.Contains(mounted, d.Name) {
 			var err error
 			if next, _, err = v.tree.step(s, d.Name); err != nil {
-				return failed("visit", next.path, err)
+				return failed("visit", join(s.path, d.Name), err)
 			}
 		}
 		if err := v.visit(next); err != nil {
