@@ -6,6 +6,7 @@ import (
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/ext"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/fat"
+	"github.com/vmconv/vmconv/pkg/fsedit/filesys/iso9660"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/signature"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/squashfs"
 	"github.com/vmconv/vmconv/pkg/fsedit/filesys/swap"
@@ -16,7 +17,7 @@ import (
 
 // Default is every driver, in the order in which they are asked.
 func Default() []filesys.Driver {
-	return []filesys.Driver{ext.Driver{}, xfs.Driver{}, swap.Driver{}, squashfs.Driver{}, fat.Driver{}}
+	return []filesys.Driver{ext.Driver{}, xfs.Driver{}, swap.Driver{}, squashfs.Driver{}, iso9660.Driver{}, fat.Driver{}}
 }
 
 // Content is what a device holds.
