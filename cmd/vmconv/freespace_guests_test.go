@@ -71,7 +71,7 @@ func TestGuestFreeSpace(t *testing.T) {
 
 func partitioned(t *testing.T, disk, line string) {
 	t.Helper()
-	cmd := exec.Command("sfdisk", "-q", disk)
+	cmd := exec.Command("sfdisk", "-q", "--no-tell-kernel", disk)
 	cmd.Stdin = strings.NewReader("label: dos\n" + line + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("sfdisk: %v\n%s", err, out)

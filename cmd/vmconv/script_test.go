@@ -79,7 +79,7 @@ truncate -s "$2" "$1.part"
 mke2fs -q -F -t "$3" -U 6e9b1e0e-7c50-4a6a-8f2e-1d2c3b4a5f60 -L root -d "$4" "$1.part"
 truncate -s 1M "$1"
 dd if="$1.part" of="$1" bs=1M seek=1 conv=sparse,notrunc status=none
-printf 'label: dos\nlabel-id: 0x1badcafe\nstart=2048, type=83, bootable\n' | sfdisk -q "$1"
+printf 'label: dos\nlabel-id: 0x1badcafe\nstart=2048, type=83, bootable\n' | sfdisk -q --no-tell-kernel "$1"
 rm "$1.part"`
 
 // makeGuest builds a disk image of a folder: guest IMAGE FOLDER [SIZE [TYPE]],

@@ -80,7 +80,7 @@ func disk(t testing.TB, parts ...[]byte) []byte {
 	if err := os.WriteFile(img, make([]byte, size), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sfdisk", "-q", img)
+	cmd := exec.Command("sfdisk", "-q", "--no-tell-kernel", img)
 	cmd.Stdin = strings.NewReader(script.String())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -46,7 +46,7 @@ func tabled(t *testing.T, script string, parts ...[]byte) []byte {
 	if err := os.WriteFile(img, make([]byte, size), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sfdisk", "-q", img)
+	cmd := exec.Command("sfdisk", "-q", "--no-tell-kernel", img)
 	cmd.Stdin = strings.NewReader(script)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
