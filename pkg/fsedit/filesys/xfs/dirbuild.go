@@ -230,7 +230,7 @@ func (g *geometry) dirNeeds(d *directory, room int) dirNeed {
 	longest := g.entrySize(255)
 	data := (d.bytes+dots)/(size-g.dataHeader()-longest) + 1
 	each := (size - g.daHeader()) / dirLeafEntry
-	leafs := (d.live+2)/each + 1
+	leafs := 2*(d.live+2)/each + 1
 	nodes := 0
 	for n := leafs; n > 1; {
 		n = (n + each - 1) / each

@@ -227,13 +227,30 @@ func (b *dirImage) tree() [][]byte {
 	per := (size - b.g.daHeader()) / dirLeafEntry
 	var leafs [][]byte
 	var tops []uint32
-	rest := b.index
-	for _, n := range evenly(len(rest), (len(rest)+per-1)/per) {
+	most := evenly(len(b.index), (len(b.index)+per-1)/per)[0]
+	for rest := b.index; len(rest) > 0; {
+		n := cutIndex(rest, most)
 		leafs = append(leafs, b.leaf(rest[:n], leafNMagic4))
 		tops = append(tops, rest[n-1].hash)
 		rest = rest[n:]
 	}
 	return b.g.daTree(leafs, tops, size, uint32(b.g.dirIndexStart()), uint32(1)<<b.g.dirBits)
+}
+
+// cutIndex is how many entries a leaf takes, of at most so many: those of one hash
+// stay together if they can.
+func cutIndex(list []indexEntry, most int) int {
+	if len(list) <= most {
+		return len(list)
+	}
+	n := most
+	for n > 0 && list[n-1].hash == list[most].hash {
+		n--
+	}
+	if n == 0 {
+		return most
+	}
+	return n
 }
 
 // daTree links leafs, whose largest hashes are tops, and puts nodes above them. The

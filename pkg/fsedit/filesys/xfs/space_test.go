@@ -53,7 +53,7 @@ func fragment(t testing.TB, dir string, n int) {
 		p := bytes.Repeat([]byte{byte(i), byte(i >> 8), 'x'}, 200+i%13*900)
 		must(os.WriteFile(filepath.Join(sub, fmt.Sprint(i)), p, 0o644))
 	}
-	testtool.Run(t, "sync")
+	testtool.Run(t, "sync", "-f", dir)
 	for i := 0; i < n; i += 2 {
 		must(os.Remove(filepath.Join(dir, fmt.Sprintf("d%d/%d", i/6, i))))
 	}
@@ -170,7 +170,7 @@ func useOn(t testing.TB, image, options string, want map[string]string) {
 			t.Fatal(err)
 		}
 	}
-	testtool.Run(t, "sync")
+	testtool.Run(t, "sync", "-f", dir)
 	for i := 0; i < 1000; i += 3 {
 		if err := os.Remove(filepath.Join(sub, fmt.Sprint(i))); err != nil {
 			t.Fatal(err)

@@ -306,7 +306,7 @@ func noKernelErrors(t testing.TB, device string) {
 		if !strings.Contains(lines[i], "XFS ("+device+")") {
 			continue
 		}
-		for _, bad := range []string{"orrupt", "rror", "shutdown", "Shutting", "ssertion"} {
+		for _, bad := range []string{"orrupt", "rror", "Shutting", "ssertion", "eservation", "ENOSPC"} {
 			if strings.Contains(lines[i], bad) {
 				t.Errorf("the kernel says: %s", lines[i])
 			}
