@@ -217,6 +217,9 @@ func (s *space) inodeOfNewChunk(ag uint32) (uint64, error) {
 	if limit := s.inodeLimit(); limit != 0 && s.inodes+made > limit {
 		return 0, errFull("inodes")
 	}
+	if !s.spare(uint64(v.chunkBlocks())) {
+		return 0, errFull("blocks for inodes")
+	}
 	for _, n := range s.byRoom(ag) {
 		g, err := s.group(n)
 		if err != nil {

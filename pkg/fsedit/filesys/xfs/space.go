@@ -19,7 +19,11 @@ type space struct {
 	last   uint32            // AG of the last allocation
 	agfs   []agf             // as the transaction began; read when first needed
 	agis   []agi
-	inodes uint64 // there are now, if agis were read
+
+	// Of all AGs, once their headers were read.
+	inodes   uint64 // there are now
+	free     uint64 // blocks that are now, as the superblock counts them
+	reserved uint64 // that the kernel keeps for trees
 }
 
 // owner is whom the reverse map calls the owner of blocks.
@@ -46,6 +50,9 @@ func (s *space) group(ag uint32) (*group, error) {
 	if g := s.groups[ag]; g != nil {
 		return g, nil
 	}
+	if err := s.survey(); err != nil {
+		return nil, err
+	}
 	g, err := s.readGroup(ag)
 	if err == nil {
 		s.groups[ag] = g
@@ -58,21 +65,24 @@ func (s *space) survey() error {
 	if s.agfs != nil {
 		return nil
 	}
-	var agfs []agf
-	var agis []agi
-	inodes := uint64(0)
-	for ag := range s.v.agCount {
-		f, _, err := s.v.agf(ag)
-		if err != nil {
+	n := s.v.agCount
+	agfs, agis := make([]agf, n), make([]agi, n)
+	for ag := range n {
+		var err error
+		if agfs[ag], _, err = s.v.agf(ag); err != nil {
 			return err
 		}
-		i, _, err := s.v.agi(ag)
-		if err != nil {
+		if agis[ag], _, err = s.v.agi(ag); err != nil {
 			return err
 		}
-		agfs, agis, inodes = append(agfs, f), append(agis, i), inodes+uint64(i.Count)
 	}
-	s.agfs, s.agis, s.inodes = agfs, agis, inodes
+	for ag := range n {
+		f, i := &agfs[ag], &agis[ag]
+		s.inodes += uint64(i.Count)
+		s.free += uint64(f.FreeBlks) + uint64(f.FLCount) + uint64(f.BtreeBlks)
+		s.reserved += s.v.reservation(ag, f, i) + 2*setAside
+	}
+	s.agfs, s.agis = agfs, agis
 	return nil
 }
 
@@ -86,6 +96,12 @@ func (s *space) stageBlock(ag, agbno uint32) uint64 {
 // few runs as there are; a run lies in one AG and fits one record of a map. It is
 // all of them or ondisk.ErrNoSpace: what finish will need is never given out.
 func (s *space) allocate(o owner, logical, count uint64) ([]run, error) {
+	if err := s.survey(); err != nil {
+		return nil, err
+	}
+	if !s.spare(count) {
+		return nil, errFull("blocks")
+	}
 	var out []run
 	for count > 0 {
 		want := uint32(min(count, maxExtent))
@@ -113,6 +129,7 @@ func (s *space) take(g *group, e extent) {
 	g.avail.exclude(s.stage, e)
 	g.taken.include(s.stage, e)
 	assign(s.stage, &g.left, g.left-uint64(e.count))
+	assign(s.stage, &s.free, s.free-uint64(e.count))
 	assign(s.stage, &g.next, e.end())
 	assign(s.stage, &g.spaceChanged, true)
 }
@@ -155,6 +172,7 @@ func (s *space) release(o owner, r run) error {
 // giveBack makes blocks of a group free: those that were when the transaction began
 // can be taken again.
 func (s *space) giveBack(g *group, e extent) {
+	assign(s.stage, &s.free, s.free+uint64(e.count))
 	for i := range e.count {
 		s.stage.Drop(s.stageBlock(g.num, e.start+i))
 	}

@@ -38,6 +38,7 @@ func shredded(t testing.TB, n int64) string {
 
 // TestShredded cuts a file with very many extents into nothing.
 func TestShredded(t *testing.T) {
+	t.Parallel()
 	n := int64(3000)
 	if testtool.All() {
 		n = 150000

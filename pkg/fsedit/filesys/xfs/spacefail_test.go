@@ -34,6 +34,7 @@ func usedImage(t testing.TB, args string) string {
 // TestUndo compares a transaction with the same one among operations that failed:
 // what is staged in the end is the same, byte by byte.
 func TestUndo(t *testing.T) {
+	t.Parallel()
 	image := usedImage(t, "-m rmapbt=1")
 	run := func(fails func() bool) *mover {
 		m := newMover(t, image)
@@ -79,6 +80,7 @@ func (m *mover) burstUndone(failing bool) {
 // TestNothingChanged: a transaction in which nothing happened writes nothing, and one
 // in which an inode was taken from a chunk only what says so.
 func TestNothingChanged(t *testing.T) {
+	t.Parallel()
 	image := usedImage(t, "-m rmapbt=1")
 	m := newMover(t, image)
 	m.finish()
@@ -108,6 +110,7 @@ func TestNothingChanged(t *testing.T) {
 
 // TestTwice: what is free or was never a file's cannot be given back.
 func TestTwice(t *testing.T) {
+	t.Parallel()
 	for _, args := range []string{"-m rmapbt=1", "-m reflink=0"} {
 		image := mkfsRow{args: args}.mkfs(t)
 		dir, unmount := fsedittest.Mount(t, image, "")
@@ -158,10 +161,12 @@ func TestTwice(t *testing.T) {
 // TestFull fills a filesystem to the last block that is given out: it can be
 // written, and so it can when all is taken away again.
 func TestFull(t *testing.T) {
+	t.Parallel()
 	for _, row := range []mkfsRow{
 		{name: "rmapbt", args: "-m rmapbt=1"}, {name: "1k", args: "-b size=1024"}, {name: "kernel", args: "-m rmapbt=1"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			image := row.mkfs(t)
 			dir, unmount := fsedittest.Mount(t, image, "")
 			fragment(t, dir, 400)
@@ -218,12 +223,13 @@ func fillUp(t testing.TB, dir string) {
 			}
 		}
 	}
-	testtool.Run(t, "sync")
+	testtool.Run(t, "sync", "-f", dir)
 }
 
 // TestDamagedGroups changes what the trees of an AG say, with right checksums: the
 // contradiction is found, and nothing is staged.
 func TestDamagedGroups(t *testing.T) {
+	t.Parallel()
 	image := usedImage(t, "-m rmapbt=1 -d agcount=2")
 	v := open(t, fsedittest.OpenImage(t, image))
 	good, err := newMover(t, image).space.group(0)
@@ -322,7 +328,10 @@ func exerciseSpace(t testing.TB, dev *blockdev.Overlay, seed uint64) bool {
 		m.stage.Do(func() error { return m.cut(uint64(d.Node)) })
 		m.stage.Do(func() error { return m.burst(uint64(d.Node), r.IntN(150)) })
 	}
-	if m.space.finish() != nil {
+	if err := m.space.finish(); err != nil {
+		if errors.Is(err, ondisk.ErrNoSpace) {
+			t.Error(err)
+		}
 		return false
 	}
 	after := moverOf(t, dev, m.v)
@@ -338,6 +347,7 @@ func exerciseSpace(t testing.TB, dev *blockdev.Overlay, seed uint64) bool {
 
 // TestSpaceOfSeeds: the fuzz target does something.
 func TestSpaceOfSeeds(t *testing.T) {
+	t.Parallel()
 	for _, s := range loadSeeds(t) {
 		if s.name != "dirty.img.gz" && !exerciseSpace(t, s.mutated(nil, nil), 1) {
 			t.Error(s.name)

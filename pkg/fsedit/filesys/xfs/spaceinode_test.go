@@ -60,6 +60,7 @@ func sparseImage(t testing.TB, args string) string {
 
 // TestSparseInodes takes all free inodes of sparse chunks, and gives them back.
 func TestSparseInodes(t *testing.T) {
+	t.Parallel()
 	for _, args := range testtool.Some(1, []string{"-m rmapbt=1", "-m finobt=0"}) {
 		image := sparseImage(t, args)
 		m := newMover(t, image)
@@ -112,6 +113,7 @@ func TestSparseInodes(t *testing.T) {
 
 // TestInodesEverywhere makes chunks in AGs that have none.
 func TestInodesEverywhere(t *testing.T) {
+	t.Parallel()
 	for _, args := range []string{"-m rmapbt=1 -d agcount=5", "-b size=65536 -d agcount=3 -m rmapbt=1", "-d agcount=2,sunit=256,swidth=512", "-d agcount=4 -i size=2048,sparse=0"} {
 		image := mkfsRow{args: args, size: 500}.mkfs(t)
 		m := newMover(t, image)
@@ -164,6 +166,7 @@ func TestInodesEverywhere(t *testing.T) {
 
 // TestInodeLimit: no more inodes are made than the superblock allows.
 func TestInodeLimit(t *testing.T) {
+	t.Parallel()
 	m := newMover(t, mkfsRow{args: "-i maxpct=1", size: 96}.mkfs(t))
 	n := uint64(0)
 	for {
@@ -181,6 +184,7 @@ func TestInodeLimit(t *testing.T) {
 
 // TestQuotaFlags: counters of quotas are to be counted anew.
 func TestQuotaFlags(t *testing.T) {
+	t.Parallel()
 	dev := patched(t, fsedittest.OpenImage(t, mkfsRow{args: ""}.mkfs(t)), func(raw []byte) {
 		be.PutUint16(raw[100:], be.Uint16(raw[100:])|fvQuota)
 		be.PutUint16(raw[sbQFlags:], 0x7|0x240)
@@ -202,6 +206,7 @@ func TestQuotaFlags(t *testing.T) {
 
 // TestRecordLimit: an AG with more records than memory is for is refused.
 func TestRecordLimit(t *testing.T) {
+	t.Parallel()
 	dev := fsedittest.OpenWritable(t, usedImage(t, "-m rmapbt=1"))
 	vol, err := Driver{}.Open(t.Context(), []blockdev.Device{dev}, filesys.Options{Limits: ondisk.Limits{Table: 4000}})
 	if err != nil {
@@ -221,7 +226,7 @@ func copying(t testing.TB) (image string, want map[string]string) {
 	fragment(t, dir, 100)
 	share(t, dir)
 	tangle(t, dir)
-	testtool.Run(t, "sync")
+	testtool.Run(t, "sync", "-f", dir)
 	testtool.Run(t, "xfs_io", "-c", "cowextsize 1m", "-c", "pwrite -q 300000 8000", "-c", "fsync",
 		"-c", "pwrite -q 1300000 5000", filepath.Join(dir, "shared2"))
 	want = sums(t, dir)
@@ -234,6 +239,7 @@ func copying(t testing.TB) (image string, want map[string]string) {
 // TestUnfinishedCopy: blocks that a copy on write had taken when the machine stopped
 // are given back.
 func TestUnfinishedCopy(t *testing.T) {
+	t.Parallel()
 	image, want := copying(t)
 	m := newMover(t, image)
 	if left, err := m.v.unfinishedCopies(); !left || err != nil {
@@ -265,6 +271,7 @@ func TestUnfinishedCopy(t *testing.T) {
 
 // TestEditOfUnfinishedCopy: an editor does it when it begins.
 func TestEditOfUnfinishedCopy(t *testing.T) {
+	t.Parallel()
 	image, _ := copying(t)
 	dev := fsedittest.OpenWritable(t, image)
 	e, err := open(t, dev).Edit(filesys.EditOptions{Now: time.Unix(1e9, 0)})

@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// Which AG blocks come from, and how many of its blocks must stay for the trees
-// that finish will build.
+// Which AG blocks come from.
 
 // roomiest is the AG to take want blocks from: one in use that has a run of so many
 // free blocks, any that has, or the one with the longest run. As few AGs as
@@ -14,9 +13,6 @@ import (
 func (s *space) roomiest(want uint32) (*group, error) {
 	if g := s.groups[s.last]; g != nil && g.runAt(g.next) >= want && s.usable(g) >= uint64(want) {
 		return g, nil
-	}
-	if err := s.survey(); err != nil {
-		return nil, err
 	}
 	for {
 		var best uint32
@@ -97,74 +93,4 @@ func (s *space) byRoom(ag uint32) []uint32 {
 		return cmp.Or(cmp.Compare(first(a), first(b)), cmp.Compare(s.agfs[b].Longest, s.agfs[a].Longest))
 	})
 	return out
-}
-
-// usable is how many blocks of a group can be given out.
-func (s *space) usable(g *group) uint64 {
-	kept := s.demand(g, fillRoomy, 1) + uint64(g.minFreeList(s.v)) + setAside
-	return g.left - min(g.left, kept)
-}
-
-// setAside is what the kernel keeps in each AG to be able to free blocks.
-const setAside = 4
-
-// fits reports whether the trees of a group can be built, with the blocks that
-// theirs have now and those of its AGFL if it must be.
-func (s *space) fits(g *group) error {
-	have := g.left + uint64(len(g.agfl))
-	for _, t := range g.trees {
-		if g.rebuilds(t.kind) {
-			have += uint64(t.shape.blocks())
-		}
-	}
-	if s.demand(g, fillTight, 0) > have {
-		return errFull("blocks for the trees of a group")
-	}
-	return nil
-}
-
-// rebuilds reports whether a tree may need other blocks than it has.
-func (g *group) rebuilds(k *treeKind) bool {
-	switch k {
-	case inobt, finobt:
-		return g.inodesChanged
-	case refcountbt:
-		return g.sharedChanged
-	}
-	return true
-}
-
-// demand is the most blocks that new trees of a group can need, when more records
-// will be added to each.
-func (s *space) demand(g *group, fill filling, more int) uint64 {
-	geo := &s.v.geometry
-	old, own := 0, len(g.agfl)
-	for _, t := range g.trees {
-		old += t.shape.blocks()
-	}
-	total := 2 * bnobt.blocks(geo, len(g.avail)+len(g.freed)+old+more, fill)
-	if g.inodesChanged || more > 0 {
-		total += inobt.blocks(geo, len(g.chunks)+more, fill)
-		if g.trees[finobt] != nil {
-			total += finobt.blocks(geo, len(g.chunks)+more, fill)
-		}
-	}
-	if g.trees[refcountbt] != nil && (g.sharedChanged || more > 0) {
-		total += refcountbt.blocks(geo, len(g.shared)+more, fill)
-	}
-	if g.trees[rmapbt] != nil {
-		n := len(g.rmaps) + more + own + old + total
-		total += rmapbt.blocks(geo, n+rmapbt.blocks(geo, n, fill), fill)
-	}
-	return uint64(total)
-}
-
-// minFreeList is how many blocks the AGFL should have: the kernel fills it up to
-// that before it allocates.
-func (g *group) minFreeList(v *volume) int {
-	levels := uint32(0)
-	for i := range v.freeTrees() {
-		levels += g.agf.Levels[i]
-	}
-	return 2 * int(levels)
 }
