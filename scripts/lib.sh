@@ -69,6 +69,12 @@ le64() {
 	done
 }
 
+# partition IMAGE: write the partition table that stdin describes. sfdisk would have every disk of the host synced for the
+# sake of a kernel that need not know.
+partition() {
+	sfdisk -q --no-tell-kernel "$1"
+}
+
 # filesystem IMAGE SECTOR SECTORS TREE MKE2FS-OPTION...: an ext filesystem at a sector of IMAGE that holds TREE.
 filesystem() {
 	local image=$1 start=$2 sectors=$3 tree=$4

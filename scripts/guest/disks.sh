@@ -6,7 +6,7 @@
 # patient TREE: have systemd wait for devices as long as an emulator on a busy machine may take to show them.
 patient() {
 	mkdir -p "$1/etc/systemd/system.conf.d"
-	printf '[Manager]\nDefaultTimeoutStartSec=400s\n' >"$1/etc/systemd/system.conf.d/patient.conf"
+	printf '[Manager]\nDefaultTimeoutStartSec=400s\nDefaultDeviceTimeoutSec=400s\n' >"$1/etc/systemd/system.conf.d/patient.conf"
 }
 
 # fstab TREE LINE...: write it, for every LINE of six words.
@@ -63,7 +63,7 @@ disk_mbr() {
 	local tree=$1 image=$2 root=$((sectors - 2048 - (256 << 11)))
 	configure "$tree" /dev/xvda 1 msdos ext4 /dev/xvda2
 	printf 'label: dos\nlabel-id: 0x76636f6e\nstart=2048, size=%d, type=83, bootable\nstart=%d, type=82\n' \
-		"$root" $((2048 + root)) | sfdisk -q "$image"
+		"$root" $((2048 + root)) | partition "$image"
 	filesystem "$image" 2048 "$root" "$tree" -t ext4 -U "$root_uuid"
 	swap_area "$image" $((2048 + root)) $((sectors - 2048 - root))
 	grub "$image" "$tree/usr/lib/grub/i386-pc" '(,msdos1)/boot/grub' 1 part_msdos ext2
@@ -74,7 +74,7 @@ disk_gpt() {
 	configure "$tree" /dev/xvda 2 gpt ext3
 	printf 'label: gpt\nlabel-id: 5CA1AB1E-5EED-4AAA-8BBB-000000000003\n%s\nstart=4096, size=%d, type=L, uuid=%s\n' \
 		'start=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649, uuid=5CA1AB1E-5EED-4AAA-8BBB-000000000004' \
-		"$root" 5CA1AB1E-5EED-4AAA-8BBB-000000000005 | sfdisk -q "$image"
+		"$root" 5CA1AB1E-5EED-4AAA-8BBB-000000000005 | partition "$image"
 	filesystem "$image" 4096 "$root" "$tree" -t ext3 -b 1024 -U "$root_uuid"
 	grub "$image" "$tree/usr/lib/grub/i386-pc" '(,gpt2)/boot/grub' 2048 part_gpt ext2
 }

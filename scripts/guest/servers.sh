@@ -22,7 +22,7 @@ disk_lvmxfs() {
 	grub_config "$tree"
 
 	printf 'label: dos\nlabel-id: 0x76636f6e\nstart=2048, size=%d, type=83, bootable\nstart=%d, type=8e\n' \
-		"$boot" "$pv" | sfdisk -q "$image"
+		"$boot" "$pv" | partition "$image"
 	volume_group "$image" "$pv" $((sectors - pv)) vg root=2560 swap=256
 	filesystem "$image" 2048 "$boot" "$tree/boot" -t ext4 -U "$boot_uuid"
 	aside "$tree/boot"
@@ -47,7 +47,7 @@ disk_uefi() {
 	printf 'label: gpt\nlabel-id: 5CA1AB1E-5EED-4AAA-8BBB-000000000003\n%s\n%s\n' \
 		"start=2048, size=$esp, type=U, uuid=5CA1AB1E-5EED-4AAA-8BBB-000000000004" \
 		"start=$root, size=$((sectors - root - 2048)), type=L, uuid=5CA1AB1E-5EED-4AAA-8BBB-000000000005" |
-		sfdisk -q "$image"
+		partition "$image"
 	esp "$image" 2048 "$esp" "$tree/usr/lib/grub/x86_64-efi"
 	xfs "$image" "$root" $((sectors - root - 2048)) "$tree" "$root_uuid"
 }
@@ -61,10 +61,10 @@ disk_twodisks() {
 	name_root_volume "$tree"
 	grub_config "$tree"
 
-	printf 'label: dos\nlabel-id: 0x76636f6e\nstart=2048, type=8e, bootable\n' | sfdisk -q "$image"
+	printf 'label: dos\nlabel-id: 0x76636f6e\nstart=2048, type=8e, bootable\n' | partition "$image"
 	volume_group "$image" 2048 $((sectors - 2048)) vg root=2560
 	truncate -s 1G "${image}2"
-	printf 'label: dos\nlabel-id: 0x76636f6f\nstart=2048, type=83\n' | sfdisk -q "${image}2"
+	printf 'label: dos\nlabel-id: 0x76636f6f\nstart=2048, type=83\n' | partition "${image}2"
 	xfs "${image}2" 2048 $(((1 << 21) - 2048)) "$tree/var" "$var_uuid"
 	aside "$tree/var"
 	filesystem "$image" "${volume[root]}" $((2560 << 11)) "$tree" -t ext4 -U "$root_uuid"
@@ -83,7 +83,7 @@ disk_luks() {
 	grub_config "$tree"
 
 	printf 'label: dos\nlabel-id: 0x76636f6e\nstart=2048, size=%d, type=83, bootable\nstart=%d, size=%d, type=83\n' \
-		"$boot" "$start" "$root" | sfdisk -q "$image"
+		"$boot" "$start" "$root" | partition "$image"
 	filesystem "$image" 2048 "$boot" "$tree/boot" -t ext4 -U "$boot_uuid"
 	truncate -s $((root * 512)) "$image.part"
 	aside "$tree/boot"

@@ -113,7 +113,8 @@ drop_other() {
 		$(chroot "$1" dpkg-query -W -f '${Package}\n' 'linux-image-[0-9]*-cloud-amd64')
 }
 
-# server: one_kernel with LVM, cryptsetup and GRUB for UEFI too. Its initramfs knows LVM, XFS and ext4.
+# server: one_kernel with LVM, cryptsetup and GRUB for UEFI too. Its initramfs knows LVM, XFS and ext4. LVM takes disks
+# of the machine's own names only.
 server() { derived "server-$dress" "$(one_kernel)" make_server; }
 
 make_server() {
@@ -124,6 +125,8 @@ make_server() {
 	sed -i '/^xen-/d' "$settings/modules"
 	printf '%s\n' $drivers xfs dm-mod >>"$settings/modules"
 	sed -i "s/console=hvc0/console=$console/" "$1/etc/default/grub"
+	# As many an owner has it, so that LVM does not look for itself in the disks of nested guests.
+	sed -i "s,^devices {,&\n\tfilter = [ \"a|^$xvd|\"\, \"r|.*|\" ]," "$1/etc/lvm/lvm.conf"
 	within "$1" update-initramfs -u -k all
 }
 
