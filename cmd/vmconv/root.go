@@ -124,7 +124,7 @@ guest code. The source is never written.`,
 	root.Flags().BoolVarP(&printVersion, "version", "V", false, "print the version")
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	root.AddCommand(
-		newConvert(a), newInspect(a), newCat(a), newLs(a), newDf(a), newFilesystems(a), newCp(a), newTarOut(a), newTarIn(a), newEdit(a), newLog(a),
+		newConvert(a), newInspect(a), newCat(a), newLs(a), newDf(a), newFilesystems(a), newDiff(a), newCp(a), newTarOut(a), newTarIn(a), newEdit(a), newLog(a),
 		newInfo(a), newMap(a), newCheck(a), newCompare(a), newMeasure(a), newFormats(a), newTargets(a), newVersion(a),
 	)
 	return root
