@@ -29,7 +29,27 @@ func (e *editor) plainNode(n filesys.Node) (*inode, error) {
 	if _, err := e.v.node(n); err != nil {
 		return nil, err
 	}
-	return e.private(uint64(n))
+	in, err := e.private(uint64(n))
+	if err == nil {
+		err = e.checkForks(in)
+	}
+	return in, err
+}
+
+// checkForks demands of an inode that its forks are of a kind that it can have.
+func (e *editor) checkForks(in *inode) error {
+	m, data := in.mode(), e.v.dataFork(in)
+	mapped := in.Format == formatExtent || in.Format == formatBtree
+	switch {
+	case in.Format == formatLocal && (!m.IsDir() && !m.IsSymlink() || in.Size > uint64(len(data.raw))),
+		in.Format == formatDev && (m.IsDir() || m.IsSymlink() || m.IsRegular()),
+		in.Format != formatLocal && in.Format != formatDev && !mapped:
+		return data.at().Corrupt("format %d of %d bytes", in.Format, in.Size)
+	}
+	if f, ok := e.v.attrFork(in); ok && (f.format < formatLocal || f.format > formatBtree) {
+		return f.at().Corrupt("format %d", f.format)
+	}
+	return nil
 }
 
 // target opens a directory for a new name: fs.ErrExist when it is taken.
