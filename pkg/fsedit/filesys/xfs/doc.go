@@ -1,4 +1,4 @@
-// Package xfs reads XFS, and replays its log.
+// Package xfs reads and edits XFS, and replays its log.
 //
 // # What
 //
@@ -40,19 +40,23 @@
 //
 // # Support
 //
-//	version 4 and 5                    read; version 4 with directories of version 2
-//	blocks of 512 bytes to 64 KiB      read
-//	ftype, ascii-ci                    read; such names are found whatever their case
-//	reflink, rmapbt, finobt            read
-//	bigtime, inobtcount, nrext64       read
-//	sparse inodes, meta_uuid           read
-//	parent pointers, metadir, exchange read; the pointers are not shown
-//	realtime device                    its files are refused, all others read
+//	version 4 and 5                    read, written; version 4 with directories of version 2
+//	blocks of 512 bytes to 64 KiB      read, written
+//	ftype                              read, written
+//	ascii-ci                           read; such names are found whatever their case
+//	reflink, rmapbt, finobt            read, written; shared blocks lose one owner
+//	bigtime, inobtcount, nrext64       read, written; an inode keeps the form that it has
+//	sparse inodes, meta_uuid           read, written
+//	exchange                           read, written
+//	parent pointers, metadir           read; the pointers are not shown
+//	version 4 without attr2            read, written; but no first attribute
+//	quotas                             the guest's kernel counts anew after an edit
+//	realtime device                    its files are refused, all others read and written
 //	log of version 1 and 2             replayed
-//	unfinished work in the log         left to the guest, and free space not told
+//	unfinished work in the log         left to the guest; no edit, and free space not told
 //	external log                       refused
 //	zoned, unknown bits                refused; of ro_compat read
-//	editing                            refused
+//	needsrepair                        read
 //
 // # Limits
 //
@@ -61,13 +65,26 @@
 // Limits.Entries a directory, Limits.Text the attributes of a file. A file of any
 // size or fragmentation takes one leaf of its map.
 //
+// An edit takes memory for the names of each directory that it changes, and for the
+// records of the groups that it allocates in; the latter Limits.Table bounds.
+//
 // # Quirks
+//
+// An edit does not follow the kernel's code but builds anew what it changes: the
+// trees of a group, the map of a file, a directory, the attributes of an inode. A
+// directory is built when the transaction ends, once, however many names changed;
+// until then its size and blocks are those from before. Its entries have no holes
+// between them, since GRUB has stumbled over these. Nothing is left unwritten in new
+// files either: GRUB shows what lies in such blocks.
+//
+// New structures have an LSN of 0, so that no log is behind them.
 //
 // A frozen filesystem has a dirty log by intent. Files that were deleted while
 // open are freed only by the recovery of a log: where there are such, the log is
 // replayed here and left dirty, so that the guest's kernel does that and replays
-// what is there already. So it is with unfinished work (intents without their
-// end); kernels from 5.19 on hardly leave any.
+// what is there already; an edit frees them itself, and ends the log. Unfinished
+// work (intents without their end) is left to the guest; kernels from 5.19 on hardly
+// leave any.
 //
 // The log is marked clean as an unmount does it, by one record at its head: its
 // sequence numbers go on, and none in the filesystem is ahead of it. The counters
