@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -98,7 +99,7 @@ func TestGuestConvertServer(t *testing.T) {
 					t.Errorf("a source was changed: %s, then %s", before[i], after)
 				}
 			}
-			testtool.Run(t, "virt-xml-validate", strings.TrimSuffix(outputs[0], ".qcow2")+".xml", "domain")
+			g.checkDescription(t, strings.TrimSuffix(outputs[0], ".qcow2")+".xml")
 			g.checkFiles(t, sources, outputs, report)
 
 			args := append([]string{outputs[0], "--write"}, g.start...)
@@ -167,6 +168,20 @@ func (g server) sources(t *testing.T) []string {
 		return []string{first}
 	}
 	return []string{first, first + "2"}
+}
+
+// checkDescription wants libvirt to know what is written, and the firmware that
+// the guest needs to be named there.
+func (g server) checkDescription(t *testing.T, file string) {
+	t.Helper()
+	testtool.Run(t, "virt-xml-validate", file, "domain")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if efi := bytes.Contains(text, []byte(`<os firmware="efi">`)); efi != slices.Contains(g.want, "firmware=uefi") {
+		t.Errorf("UEFI firmware in the description: %v", efi)
+	}
 }
 
 // checkFiles compares sources and outputs by the files of every filesystem, and
