@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -87,12 +88,15 @@ func (a *app) log(ctx context.Context, f *logFlags, disks []string, q logQuery) 
 	if writeErr := out.Close(); writeErr != nil {
 		return writeErr
 	}
+	if journals.torn > 0 {
+		a.ui.warn(disks[0], "journal", fmt.Sprintf("%d damaged entries were left out", journals.torn))
+	}
 	return err
 }
 
-func (a *app) printLog(ctx context.Context, f *logFlags, m *guestSession, journals journals, q logQuery, out io.Writer) error {
+func (a *app) printLog(ctx context.Context, f *logFlags, m *guestSession, journals *journals, q logQuery, out io.Writer) error {
 	switch {
-	case len(journals) == 0:
+	case len(journals.files) == 0:
 		return a.printClassic(ctx, f, m.Tree, q, out)
 	case f.listBoots:
 		return journals.listBoots(ctx, out)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"path"
 	"slices"
 	"strconv"
@@ -26,11 +27,20 @@ const (
 )
 
 // journals are the open journal files of a guest.
-type journals []*journal.File
+type journals struct {
+	files []*journal.File
+	torn  int // entries that could not be read
+}
+
+// merged lists all entries in the order of time.
+func (j *journals) merged(backward bool) iter.Seq2[journal.Entry, error] {
+	j.torn = 0
+	return journal.Merge(j.files, journal.MergeOptions{Backward: backward, Torn: func(*journal.File, error) { j.torn++ }})
+}
 
 // openJournals opens what is in the folder of each machine ID. A file that is
 // damaged or unknown is told; only when no other is left that is an error.
-func (a *app) openJournals(tree *guest.Tree) (journals, error) {
+func (a *app) openJournals(tree *guest.Tree) (*journals, error) {
 	names, err := journalNames(tree)
 	if err != nil {
 		return nil, err
@@ -51,12 +61,12 @@ func (a *app) openJournals(tree *guest.Tree) (journals, error) {
 		if f.Broken() != nil {
 			a.ui.warn(name, "journal", fmt.Sprintf("damaged, what can be found is shown: %v", f.Broken()))
 		}
-		out = append(out, f)
+		out.files = append(out.files, f)
 	}
-	if len(out) == 0 {
-		return nil, last
+	if len(out.files) == 0 {
+		return &out, last
 	}
-	return out, nil
+	return &out, nil
 }
 
 func journalNames(tree *guest.Tree) ([]string, error) {
@@ -102,10 +112,10 @@ type bootSpan struct {
 }
 
 // boots lists the boots in the order of their first entries.
-func (j journals) boots(ctx context.Context) ([]bootSpan, error) {
+func (j *journals) boots(ctx context.Context) ([]bootSpan, error) {
 	var out []bootSpan
 	place := map[journal.ID]int{}
-	for e, err := range journal.Merge(j, journal.MergeOptions{}) {
+	for e, err := range j.merged(false) {
 		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return nil, err
 		}
@@ -120,7 +130,7 @@ func (j journals) boots(ctx context.Context) ([]bootSpan, error) {
 	return out, nil
 }
 
-func (j journals) listBoots(ctx context.Context, out io.Writer) error {
+func (j *journals) listBoots(ctx context.Context, out io.Writer) error {
 	boots, err := j.boots(ctx)
 	for i, b := range boots {
 		fmt.Fprintf(out, "%3d %v %s %s\n", i-len(boots)+1, b.id, b.first.Time().Format(isoTime), b.last.Time().Format(isoTime))
@@ -129,7 +139,7 @@ func (j journals) listBoots(ctx context.Context, out io.Writer) error {
 }
 
 // boot is the ID of the boot that -b means.
-func (j journals) boot(ctx context.Context, s string) (id journal.ID, err error) {
+func (j *journals) boot(ctx context.Context, s string) (id journal.ID, err error) {
 	if p, err := hex.DecodeString(strings.ReplaceAll(s, "-", "")); err == nil && len(p) == len(id) {
 		return journal.ID(p), nil
 	}
@@ -152,7 +162,7 @@ func (j journals) boot(ctx context.Context, s string) (id journal.ID, err error)
 }
 
 // print prints what the query chooses.
-func (j journals) print(ctx context.Context, f *logFlags, q logQuery, out io.Writer) error {
+func (j *journals) print(ctx context.Context, f *logFlags, q logQuery, out io.Writer) error {
 	p := logPrinter{out: out, format: f.output}
 	boot := journal.ID{}
 	if f.boot != "" {
@@ -162,7 +172,7 @@ func (j journals) print(ctx context.Context, f *logFlags, q logQuery, out io.Wri
 		}
 	}
 	var newest []journal.Entry // with -n
-	for e, err := range journal.Merge(j, journal.MergeOptions{Backward: f.lines >= 0}) {
+	for e, err := range j.merged(f.lines >= 0) {
 		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"path"
 
 	"github.com/vmconv/vmconv/pkg/fsedit/pax"
@@ -11,9 +12,8 @@ import (
 // delayedMember is a link that could lead members behind it out of the folder.
 // It is made when the last of them is in place.
 type delayedMember struct {
-	dir placed
-	h   pax.Header
-	to  string // the delayed link that this one is another name of
+	h  pax.Header
+	to string // the delayed link that this one is another name of
 }
 
 var errOtherFilesystem = errors.New("the link and its target are on two filesystems")
@@ -23,7 +23,7 @@ func (u *unpacker) symlink(dir placed, full string, h pax.Header) error {
 		if err := clearName(dir.editor, dir.node, path.Base(full)); err != nil {
 			return err
 		}
-		u.delay(full, &delayedMember{dir: dir, h: h})
+		u.delay(full, &delayedMember{h: h})
 		return nil
 	}
 	u.links[full] = true
@@ -71,7 +71,7 @@ func (u *unpacker) hardLink(dir placed, full string, h pax.Header) error {
 		if err := clearName(dir.editor, dir.node, path.Base(full)); err != nil {
 			return err
 		}
-		u.delay(full, &delayedMember{dir: dir, h: h, to: target})
+		u.delay(full, &delayedMember{h: h, to: target})
 		return nil
 	}
 	return u.link(dir, full, real, base)
@@ -118,14 +118,14 @@ func (u *unpacker) makeLinks() error {
 			continue // something took its name, or it is made
 		}
 		delete(u.delayed, full)
-		var err error
-		if d.to == "" {
-			err = u.makeSymlink(d.dir, full, d.h)
-		} else {
-			err = u.link(d.dir, full, path.Dir(d.to), path.Base(d.to))
+		dir, err := u.placed(path.Dir(full))
+		if err == nil && d.to == "" {
+			err = u.makeSymlink(dir, full, d.h)
+		} else if err == nil {
+			err = u.link(dir, full, path.Dir(d.to), path.Base(d.to))
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("member %q: %w", d.h.Name, err)
 		}
 	}
 	return nil

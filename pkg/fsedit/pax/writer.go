@@ -44,33 +44,23 @@ func NewWriter(out io.Writer, o WriteOptions) *Writer {
 // Write adds a member. content is that of a regular file, of Attr.Size bytes, and
 // nil for all else. What a file system calls allocated is stored with its zeros.
 func (w *Writer) Write(ctx context.Context, h Header, content blockdev.Device) error {
-	var data []segment
-	if content != nil {
-		data = []segment{{0, h.Attr.Size}}
-		if h.Attr.Blocks < h.Attr.Size/blockSize { // as GNU tar decides
-			var err error
-			if data, err = dataSegments(ctx, content, h.Attr.Size); err != nil {
-				return err
-			}
-		}
+	data, err := stored(ctx, h, content)
+	if err != nil {
+		return err
 	}
 	b, records, err := encode(h, w.times)
 	if err != nil {
 		return err
 	}
-	var sparseMap []byte
 	size := int64(0)
 	for _, s := range data {
 		size += s.len
 	}
-	if size < h.Attr.Size && content != nil {
+	var sparseMap []byte
+	if content != nil && size < h.Attr.Size {
 		sparseMap = appendMap(nil, data, h.Attr.Size)
 		size += int64(len(sparseMap))
-		records = append(records,
-			record{keyMajor, "1"}, record{keyMinor, "0"},
-			record{keyRealName, h.Name}, record{keyRealSize, strconv.FormatInt(h.Attr.Size, 10)})
-		records = slices.DeleteFunc(records, func(r record) bool { return r.key == keyPath })
-		setName(&b, sideName(h.Name, "GNUSparseFile.0"))
+		records = sparseRecords(&b, records, h)
 	}
 	if fits(b.Size[:], size) {
 		putNumber(b.Size[:], size)
@@ -89,6 +79,28 @@ func (w *Writer) Write(ctx context.Context, h Header, content blockdev.Device) e
 		}
 	}
 	return w.pad(blockSize)
+}
+
+// stored is what of a member's content the archive gets. Only a file with less
+// room than bytes has holes; GNU tar decides so, too.
+func stored(ctx context.Context, h Header, content blockdev.Device) ([]segment, error) {
+	switch {
+	case content == nil:
+		return nil, nil
+	case h.Attr.Blocks < h.Attr.Size/blockSize:
+		return dataSegments(ctx, content, h.Attr.Size)
+	}
+	return []segment{{0, h.Attr.Size}}, nil
+}
+
+// sparseRecords tells that a map stands before the data. The header's own name
+// is for tars that would unpack the map with it.
+func sparseRecords(b *block, records []record, h Header) []record {
+	records = slices.DeleteFunc(records, func(r record) bool { return r.key == keyPath })
+	setName(b, sideName(h.Name, "GNUSparseFile.0"))
+	return append(records,
+		record{keyMajor, "1"}, record{keyMinor, "0"},
+		record{keyRealName, h.Name}, record{keyRealSize, strconv.FormatInt(h.Attr.Size, 10)})
 }
 
 // Close ends the archive. The writer below stays open.
