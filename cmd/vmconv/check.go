@@ -28,20 +28,35 @@ type checkedImage struct {
 
 func newCheck(a *app) *cobra.Command {
 	var f imageFlags
-	var asJSON bool
+	var asJSON, guests bool
+	var verify string
 	cmd := &cobra.Command{
 		Use:   "check IMAGE...",
-		Short: "Check the tables of disk images",
+		Short: "Check the tables of disk images, and the filesystems in them",
 		Long: `Check the tables of disk images: that what they point at exists, belongs to one
 block only and is counted right; of a machine, all of its disks. Nothing is repaired or written. Exit code 0
 means that all is well, 1 that room is lost but no data, 4 that an image is
-corrupt.`,
+corrupt.
+
+With --filesystems the filesystems in the images are checked instead: all folders,
+inodes, attributes, links and extent maps are read and their checksums verified,
+links are counted, and the free space is compared with the counters. With
+--verify=fsck their own checkers judge too (e2fsck -fn, xfs_repair -n, fsck.fat -n),
+on a temporary copy; exit code 1 when one of those alone finds a fault.`,
 		Example: `  vmconv check disk.qcow2
+  vmconv check --filesystems web.qcow2
+  vmconv check --verify=fsck web.qcow2
   vmconv check --json *.vhdx`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.ui.json = asJSON
 			if len(args) == 0 {
 				return usagef("which image? vmconv check IMAGE...")
+			}
+			if verify != "" && verify != "fsck" {
+				return usagef("--verify takes fsck, not %q", verify)
+			}
+			if guests || verify != "" {
+				return a.checkGuests(cmd.Context(), &f, args, verify != "", asJSON)
 			}
 			var images []checkedImage
 			for _, path := range args {
@@ -56,6 +71,9 @@ corrupt.`,
 	}
 	cmd.Flags().StringVarP(&f.format, "format", "f", "", "input `FORMAT`; without it the image is probed")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&guests, "filesystems", false, "check the filesystems in the images")
+	cmd.Flags().StringVar(&verify, "verify", "", "have `fsck` judge the filesystems too, by their own checkers")
+	f.keys.register(cmd.Flags())
 	f.registerMachine(cmd.Flags())
 	f.registerExternal(cmd.Flags())
 	return cmd
