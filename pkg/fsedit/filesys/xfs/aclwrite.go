@@ -51,7 +51,7 @@ func encodeACL(list []aclEntry) []byte {
 	for _, x := range list {
 		id := x.id
 		if x.tag != aclUser && x.tag != aclGroup {
-			id = 0
+			id = aclNoID // as the kernel has it
 		}
 		p = be.AppendUint32(p, uint32(x.tag))
 		p = be.AppendUint32(p, id)
