@@ -40,10 +40,14 @@ func (c *chunk) freeCount() uint32 { return uint32(bits.OnesCount64(c.free & c.e
 // pick is the first inode that can be given out, or -1. One that was freed in this
 // transaction keeps its number to the end of it.
 func (c *chunk) pick() int {
-	if mask := c.free & c.idle & c.exists(); mask != 0 {
-		return bits.TrailingZeros64(mask)
+	mask := c.free & c.idle
+	if mask != 0 { // as it seldom is where many are made
+		mask &= c.exists()
 	}
-	return -1
+	if mask == 0 {
+		return -1
+	}
+	return bits.TrailingZeros64(mask)
 }
 
 // decodeChunk reads a record; count and freecount are what it says of itself.
