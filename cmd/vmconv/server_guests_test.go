@@ -222,7 +222,7 @@ func (g server) declared(volume int, r convert.Report) []convert.ChangeReport {
 	for _, c := range r.Changes {
 		at := -1
 		for i, v := range g.volumes {
-			if below(c.Path, v.mount) && (at < 0 || len(v.mount) > len(g.volumes[at].mount)) {
+			if inFolder(c.Path, v.mount) && (at < 0 || len(v.mount) > len(g.volumes[at].mount)) {
 				at = i
 			}
 		}
@@ -234,7 +234,7 @@ func (g server) declared(volume int, r convert.Report) []convert.ChangeReport {
 	return out
 }
 
-func below(path, folder string) bool {
+func inFolder(path, folder string) bool {
 	return path == folder || strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
 }
 
@@ -312,7 +312,7 @@ func (g server) checkGRUB(t *testing.T, raws []string, r convert.Report) {
 	t.Helper()
 	read := 0
 	for _, c := range r.Changes {
-		if c.Kind != edit.Modify || !below(c.Path, "/boot") || below(c.Path, "/boot/efi") {
+		if c.Kind != edit.Modify || !inFolder(c.Path, "/boot") || inFolder(c.Path, "/boot/efi") {
 			continue
 		}
 		args := append([]string{"cat", c.Path}, g.convert...)
