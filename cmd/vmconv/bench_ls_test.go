@@ -34,6 +34,7 @@ func TestBenchFiles(t *testing.T) {
 		dir, unmount = fsedittest.Mount(t, image, "ro")
 		ours := func(command string) string { return fmt.Sprintf("%s %s %s -m sda", b.vmconv, command, image) }
 		b.run(t, race{name: "cat of 200 000 files, " + kind.name, rounds: 7, ours: ours("cat") + " /one/000777", theirs: empty, slack: 20 * time.Millisecond})
+		b.run(t, race{name: "ls of 200 000 files, " + kind.name, rounds: 7, ours: ours("ls") + " /tree/07/777", theirs: empty, slack: 20 * time.Millisecond})
 		b.run(t, race{name: "ls of 100 000 names, " + kind.name, rounds: 7, ours: ours("ls") + " /one", theirs: "ls " + dir + "/one", limit: 1})
 		b.run(t, race{name: "ls -lR of 200 000 files, " + kind.name, rounds: 3, ours: ours("ls -lR"), theirs: "ls -lR " + dir, limit: 3})
 		unmount()
