@@ -3,6 +3,7 @@ module github.com/vmconv/vmconv
 go 1.26
 
 require (
+	github.com/cespare/xxhash/v2 v2.3.0
 	github.com/diskfs/go-diskfs v1.9.4
 	github.com/google/go-cmp v0.7.0
 	github.com/klauspost/compress v1.20.3
@@ -14,6 +15,7 @@ require (
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
 	github.com/ulikunitz/xz v0.5.17
+	golang.org/x/crypto v0.50.0
 	golang.org/x/sync v0.19.0
 	golang.org/x/sys v0.43.0
 	golang.org/x/term v0.42.0
@@ -21,12 +23,7 @@ require (
 )
 
 require (
-	github.com/anchore/go-lzo v0.1.0 // indirect
-	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/djherbis/times v1.6.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
-	github.com/pkg/xattr v0.4.12 // indirect
-	golang.org/x/crypto v0.50.0 // indirect
 	golang.org/x/tools v0.38.0 // indirect
 )
