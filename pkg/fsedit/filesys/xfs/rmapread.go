@@ -13,7 +13,7 @@ func (r *groupReader) reverse() error {
 		return nil
 	}
 	var files []rmap
-	own := map[uint64][]extent{ownAG: nil, ownInobt: nil, ownRefc: nil, ownInodes: nil}
+	own := map[uint64][]extent{ownFS: nil, ownLog: nil, ownAG: nil, ownInobt: nil, ownRefc: nil, ownInodes: nil}
 	cover := coverage{free: r.avail}
 	var last rmap
 	err := r.read(rmapbt, r.agf.Roots[2], r.agf.Levels[2], func(p []byte, at ondisk.Place) error {
@@ -103,6 +103,8 @@ func (r *groupReader) compareOwn(own map[uint64][]extent) error {
 		return err
 	}
 	for owner, want := range map[uint64][]extent{
+		ownFS:     {r.headerBlocks()},
+		ownLog:    r.logBlocks(),
 		ownAG:     append(blockRuns(r.agfl), r.runsOf(bnobt, cntbt, rmapbt)...),
 		ownInobt:  r.runsOf(inobt, finobt),
 		ownRefc:   r.runsOf(refcountbt),

@@ -189,13 +189,22 @@ func (r *groupReader) refcounts() error {
 	})
 }
 
+// headerBlocks hold the headers of the AG.
+func (r *groupReader) headerBlocks() extent {
+	return extent{0, uint32(ondisk.DivUp(4*r.v.sectorSize, r.v.blockSize))}
+}
+
+// logBlocks are those of the log, in the AG that has it.
+func (r *groupReader) logBlocks() []extent {
+	if ag, agbno := r.v.split(r.v.super.LogStart); uint32(ag) == r.num {
+		return []extent{{agbno, r.v.super.LogBlocks}}
+	}
+	return nil
+}
+
 // metadata gathers the blocks that belong to no file. None has two uses or is free.
 func (r *groupReader) metadata() error {
-	v := r.v
-	list := []extent{{0, uint32(ondisk.DivUp(4*v.sectorSize, v.blockSize))}}
-	if ag, agbno := v.split(v.super.LogStart); uint32(ag) == r.num {
-		list = append(list, extent{agbno, v.super.LogBlocks})
-	}
+	list := append([]extent{r.headerBlocks()}, r.logBlocks()...)
 	list = append(list, blockRuns(r.agfl)...)
 	for _, t := range r.trees {
 		list = append(list, blockRuns(t.blocks())...)
